@@ -1,0 +1,194 @@
+"""``hub.toml`` as a typed schema: every field is documented once, here.
+
+``patternhub init`` prints this schema as a commented file, so the two cannot drift apart.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from hub.errors import HubError
+
+CONFIG_NAME = "hub.toml"
+STORE_DIR = ".patternhub"
+
+Tier = Literal["fast", "best"]
+Mode = Literal["hybrid", "dense", "lexical"]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Files(_Section):
+    """Which files of a source are indexed, beyond what git ignores."""
+
+    include: list[str] = Field(
+        default=[],
+        description="gitignore-style patterns; when given, only matching files are indexed, also "
+        "generated or vendored ones",
+    )
+    exclude: list[str] = Field(default=[], description="gitignore-style patterns to leave out")
+    max_bytes: int = Field(
+        default=1_000_000, gt=0, description="larger files are skipped and counted"
+    )
+
+
+class Chunks(_Section):
+    """How files are cut."""
+
+    max_chars: int = Field(
+        default=2000, ge=200, description="a longer function is split at syntax nodes; characters"
+    )
+
+
+class Embedding(_Section):
+    """The model of the best tier; the fast tier is distilled from it."""
+
+    model: str = Field(
+        default="all-MiniLM-L6-v2",
+        min_length=1,
+        description="the packaged model, a local folder, a sentence-transformers model id (extra "
+        "'train'), or the model's name at the endpoint",
+    )
+    endpoint: str = Field(
+        default="",
+        description="base URL of an OpenAI-compatible API, such as http://localhost:8000/v1; "
+        "empty: the model runs here",
+    )
+    api_key_env: str = Field(
+        default="OPENAI_API_KEY", description="environment variable that holds the endpoint's key"
+    )
+    max_tokens: int = Field(
+        default=128, ge=16, le=512, description="where a chunk is cut for the model"
+    )
+    tier: Tier = Field(
+        default="best", description="how far `patternhub index` goes: fast stops at static vectors"
+    )
+
+
+class Store(_Section):
+    """Where the Chroma collections live."""
+
+    url: str = Field(
+        default="", description="a Chroma server, such as http://localhost:8000; empty: embedded"
+    )
+    cloud: bool = Field(
+        default=False, description="use Chroma Cloud; the key is read from CHROMA_API_KEY"
+    )
+    tenant: str = Field(default="", description="tenant on a Chroma server or Chroma Cloud")
+    database: str = Field(default="", description="database on a Chroma server or Chroma Cloud")
+    name: str = Field(
+        default="patterns",
+        pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._-]{1,60}[a-zA-Z0-9]$",
+        description="prefix of this hub's collections; change it when hubs share a server",
+    )
+
+
+class Search(_Section):
+    """How results are found and ranked."""
+
+    mode: Mode = Field(default="hybrid", description="hybrid, dense or lexical")
+    limit: int = Field(default=10, ge=1, le=1000, description="hits per search")
+    exact_limit: int = Field(
+        default=300_000,
+        ge=0,
+        description="up to this many patterns the dense arm is exact; beyond it Chroma's "
+        "approximate index answers",
+    )
+
+
+class Config(_Section):
+    """The whole of ``hub.toml``."""
+
+    sources: list[str] = Field(
+        default=[],
+        description="what `patternhub index` without arguments indexes: folders, files, git URLs; "
+        "relative to this file",
+    )
+    files: Files = Files()
+    chunks: Chunks = Chunks()
+    embedding: Embedding = Embedding()
+    store: Store = Store()
+    search: Search = Search()
+
+
+def load_config(folder: Path) -> Config:
+    """The configuration in ``folder``, or the defaults where there is no ``hub.toml``.
+
+    Raises:
+        HubError: the file cannot be read, is not TOML, or has a wrong key or value; the message
+            names the key and the nearest right one.
+    """
+    path = folder / CONFIG_NAME
+    try:
+        text = path.read_bytes().decode()
+    except FileNotFoundError:
+        return Config()
+    except (OSError, UnicodeDecodeError) as error:
+        raise HubError(f"{path} cannot be read: {error}") from error
+    try:
+        return Config.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise HubError(f"{path} is not valid TOML: {error}") from error
+    except ValidationError as error:
+        problems = "\n".join(f"  {_explain(problem)}" for problem in error.errors())
+        raise HubError(f"{path}:\n{problems}") from error
+
+
+def find_hub(start: Path) -> Path:
+    """The nearest folder upward from ``start`` that holds a hub, or ``start`` itself."""
+    for folder in (start, *start.parents):
+        if (folder / CONFIG_NAME).is_file() or (folder / STORE_DIR).is_dir():
+            return folder
+    return start
+
+
+def _explain(problem: Any) -> str:
+    """One line for one pydantic error: the key, the value, and what would be right."""
+    location = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] != "extra_forbidden":
+        return f"{location} = {problem['input']!r}: {problem['msg']}"
+    known = _keys(problem["loc"][:-1])
+    close = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1, cutoff=0.5)
+    hint = f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(known)}"
+    return f"unknown key {location!r}; {hint}"
+
+
+def _keys(section: tuple[Any, ...]) -> list[str]:
+    model: type[BaseModel] = Config
+    for name in section:
+        annotation = model.model_fields[str(name)].annotation
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return []
+        model = annotation
+    return list(model.model_fields)
+
+
+def config_template(sources: list[str]) -> str:
+    """A ``hub.toml`` for ``sources``, with every other field at its default and described."""
+    lines = ["# Pattern Hub: what to index, and how. Every value but sources is the default.", ""]
+    lines += [f"# {Config.model_fields['sources'].description}", f"sources = {_toml(sources)}", ""]
+    for name, field in Config.model_fields.items():
+        section = field.annotation
+        if isinstance(section, type) and issubclass(section, BaseModel):
+            lines += [f"# {section.__doc__}", f"[{name}]", *_fields(section)]
+    return "\n".join(lines)
+
+
+def _fields(section: type[BaseModel]) -> list[str]:
+    lines = []
+    for name, field in section.model_fields.items():
+        lines += [f"# {field.description}", f"{name} = {_toml(field.default)}", ""]
+    return lines
+
+
+def _toml(value: Any) -> str:
+    """A default as TOML; for these types JSON is the same."""
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,96 @@
+"""Patterns to training examples, as JSON lines that appear whole or not at all.
+
+The first format: an instruction, and the code that follows it, as prompt and completion messages
+(what TRL calls a conversational prompt-completion dataset), each row with where it came from.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from hub.errors import HubError
+from hub.store.cache import atomic_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from hub.store.chroma import PatternStore
+    from hub.types import Pattern
+
+KINDS = {"function", "method"}
+
+
+@dataclass(slots=True)
+class ExportReport:
+    """Rows written, and patterns left out by reason."""
+
+    path: str
+    written: int = 0
+    left_out: Counter[str] = field(default_factory=Counter)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"path": self.path, "written": self.written, "left_out": dict(self.left_out)}
+
+
+def export(store: PatternStore, path: Path) -> ExportReport:
+    """Write one example per documented function, in the order of source, path and position.
+
+    Raises:
+        HubError: nothing is indexed, or by another model; or ``path`` cannot be written.
+    """
+    report = ExportReport(str(path))
+    store.reopen()
+    store.state()  # refuses what another model or version wrote
+    patterns = [p for page, _ in store.pages() for p in page]
+    patterns.sort(key=lambda p: (p.source, p.path, p.start_byte))
+    try:
+        with (
+            atomic_path(path.resolve()) as temporary,
+            temporary.open("w", encoding="utf-8") as file,
+        ):
+            for example in examples(patterns, report):
+                file.write(json.dumps(example, ensure_ascii=False, sort_keys=True) + "\n")
+    except OSError as error:
+        raise HubError(f"{path} cannot be written: {error}") from error
+    return report
+
+
+def examples(patterns: Iterable[Pattern], report: ExportReport) -> Iterator[dict[str, Any]]:
+    """Instruction to code, for every whole function that says what it does."""
+    for pattern in patterns:
+        reason = _reason_to_leave_out(pattern)
+        if reason:
+            report.left_out[reason] += 1
+            continue
+        report.written += 1
+        yield {
+            "prompt": [{"role": "user", "content": instruction(pattern)}],
+            "completion": [{"role": "assistant", "content": pattern.text.strip("\n")}],
+            "provenance": {
+                "id": pattern.id,
+                "source": pattern.source,
+                "path": pattern.path,
+                "start_line": pattern.start_line,
+                "end_line": pattern.end_line,
+                "symbol": pattern.symbol,
+                "language": pattern.language,
+            },
+        }
+
+
+def instruction(pattern: Pattern) -> str:
+    """What the completion answers: the first paragraph of the documentation, and the signature."""
+    intent = " ".join(pattern.docstring.split("\n\n")[0].split())
+    return f"Write the {pattern.language} {pattern.kind} `{pattern.signature}`.\n\n{intent}"
+
+
+def _reason_to_leave_out(pattern: Pattern) -> str:
+    if pattern.kind not in KINDS:
+        return f"kind {pattern.kind}"
+    if pattern.part:
+        return "part of a longer function"
+    return "" if pattern.docstring.strip() else "undocumented"

@@ -1,0 +1,12 @@
+"""The two errors a user sees as a sentence instead of a traceback."""
+
+
+class HubError(Exception):
+    """A problem the user can act on: the message names the value, the place and the way out."""
+
+
+class MissingExtraError(HubError):
+    """A feature needs packages that an optional extra installs."""
+
+    def __init__(self, feature: str, extra: str) -> None:
+        super().__init__(f"{feature} needs the '{extra}' extra: pip install 'pattern-hub[{extra}]'")

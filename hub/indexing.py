@@ -1,0 +1,368 @@
+"""One index run: what changed, patterns and fast vectors first, then the model's vectors.
+
+The order makes a kill harmless. The store is marked as being written before the first write; a file
+counts as seen only after its rows are in Chroma; readers switch to the new generation at the end.
+A run that finds the mark rebuilds the derived columns from Chroma and goes on.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import sqlite3
+import time
+from collections import Counter
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from hub.errors import HubError
+from hub.preparing import Task, prepare_all
+from hub.reporting import IndexReport, silent
+from hub.sources import locate, rules_digest
+from hub.store.chroma import StoreError
+from hub.store.embedding import pattern_vectors
+from hub.store.manifest import Manifest
+from hub.store.snapshot import Snapshot, empty_rows
+from hub.store.vectors import VectorCache
+from hub.writing import PatternWriter, rows_by_file
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from hub.config import Config, Tier
+    from hub.preparing import Prepared
+    from hub.reporting import Progress
+    from hub.sources import Located
+    from hub.store.chroma import PatternStore
+    from hub.types import Encoder, Vectors
+    from hub.workspace import Workspace
+
+logger = logging.getLogger(__name__)
+EMBED_BATCH = 512  # patterns between two writes of the best tier: what a kill can lose
+ONE_PUBLISH = 256  # fewer new vectors than this are filled before anything is published
+
+
+@dataclass(frozen=True, slots=True)
+class _Changes:
+    """Files that may differ, and (source, path) of those that are gone."""
+
+    tasks: list[Task]
+    gone: list[tuple[str, str]]
+
+
+class IndexRun:
+    """The parts one run works with; the caller holds the writer's lock."""
+
+    def __init__(
+        self,
+        *,
+        config: Config,
+        store: PatternStore,
+        manifest: Manifest,
+        cache: VectorCache,
+        fast: Encoder,
+        best: Encoder,
+        derived: Path,
+        progress: Progress = silent,
+    ) -> None:
+        self.config = config
+        self.store = store
+        self.manifest = manifest
+        self.cache = cache
+        self.fast = fast
+        self.best = best
+        self.derived = derived
+        self.progress = progress
+        self.rules = rules_digest(config)
+        self.report = IndexReport()
+
+    def run(
+        self, located: Sequence[Located], before: Snapshot, tier: Tier, *, published: bool
+    ) -> Snapshot:
+        """Bring the index up to date with ``located``; returns the generation readers now see.
+
+        ``published`` says that readers already see ``before``.
+        """
+        started = time.perf_counter()
+        snapshot = before
+        changes = self._changes(located, before)
+        if changes.tasks or changes.gone:
+            snapshot = self._write(changes, snapshot)
+        for place in located:
+            self.manifest.put_source(place.source)
+            skips = [(skip.path, skip.reason) for skip in place.listing.skipped]
+            self.manifest.put_skips(place.source.name, skips)
+        self.report.fast_seconds = time.perf_counter() - started
+        if tier == "best":
+            snapshot = self._fill_best(snapshot)
+        if snapshot is not before or not published:
+            self._publish(snapshot)
+        elif changes.tasks:  # they held what they held before
+            self.store.set_state(writing=False)
+        self.report.tier = tier
+        self.report.patterns_total = len(snapshot.rows)
+        self.report.seconds = time.perf_counter() - started
+        return snapshot
+
+    def forget(self, name: str, snapshot: Snapshot) -> None:
+        """Remove a source: its rows, its records, then the generation that had them."""
+        files = [
+            (name, path) for path in self.manifest.files(name).keys() | snapshot.paths_of(name)
+        ]
+        self.store.set_state(writing=True)
+        self._delete(files, rows_by_file(snapshot, files))
+        self.manifest.delete_source(name)
+        self.report.files_removed = len(files)
+        self._publish(
+            snapshot.replaced(snapshot.generation + 1, files, empty_rows(self.fast.dimension))
+        )
+
+    def _changes(self, located: Sequence[Located], before: Snapshot) -> _Changes:
+        """Compare what is there with what was seen; only files that may differ become tasks."""
+        changes = _Changes([], [])
+        skipped: Counter[str] = Counter()
+        for place in located:
+            name = place.source.name
+            self.report.sources.append(name)
+            skipped.update(skip.reason for skip in place.listing.skipped)
+            known = self.manifest.files(name)
+            present = {entry.path for entry in place.listing.files}
+            indexed = known.keys() | before.paths_of(name)  # rows can outlive their record
+            changes.gone.extend((name, path) for path in sorted(indexed - present))
+            for entry in place.listing.files:
+                record = known.get(entry.path)
+                if record and record.unchanged(entry.size, entry.mtime_ns, self.rules):
+                    self.report.files_unchanged += 1
+                    skipped.update([record.skipped] if record.skipped else [])
+                    continue
+                changes.tasks.append(
+                    Task(
+                        source=name,
+                        root=place.listing.root,
+                        entry=entry,
+                        max_chars=self.config.chunks.max_chars,
+                        known=record.digest if record and record.rules == self.rules else "",
+                        new=record is None,
+                    )
+                )
+        self.report.skipped = dict(skipped)
+        return changes
+
+    def _write(self, changes: _Changes, snapshot: Snapshot) -> Snapshot:
+        """Write changed files' patterns and fast vectors; returns the next generation's columns."""
+        self.store.set_state(writing=True)
+        total = sum(task.entry.size for task in changes.tasks)
+        done = 0
+        files = [(task.source, task.entry.path) for task in changes.tasks]
+        known = rows_by_file(snapshot, [*files, *changes.gone])
+        writer = PatternWriter(
+            store=self.store,
+            manifest=self.manifest,
+            dimension=self.fast.dimension,
+            before=snapshot,
+            known=known,
+            rules=self.rules,
+            report=self.report,
+        )
+        prepared_files = prepare_all(changes.tasks, self.fast)
+        for task, prepared in zip(changes.tasks, prepared_files, strict=True):
+            self._count(task, prepared)
+            writer.put(prepared)
+            done += task.entry.size
+            self.progress("patterns", done, total)
+        writer.flush()
+        self._delete(changes.gone, known)
+        touched = [*writer.touched, *changes.gone]
+        self.report.files_removed = len(changes.gone)
+        if not touched:
+            return snapshot
+        return snapshot.replaced(snapshot.generation + 1, touched, writer.rows())
+
+    def _delete(
+        self, gone: Sequence[tuple[str, str]], known: dict[tuple[str, str], dict[str, int]]
+    ) -> None:
+        ids = sorted({id_ for file in gone for id_ in known.get(file, ())})
+        self.store.delete(ids)
+        self.report.patterns_removed += len(ids)
+        for source in {source for source, _ in gone}:
+            self.manifest.delete_files(source, [path for name, path in gone if name == source])
+
+    def _count(self, task: Task, prepared: Prepared) -> None:
+        report = self.report
+        if prepared.skipped:
+            report.skipped[prepared.skipped] = report.skipped.get(prepared.skipped, 0) + 1
+            return
+        if prepared.same:
+            report.files_unchanged += 1
+            return
+        report.files_added += task.new
+        report.files_changed += not task.new
+        report.plain_text += prepared.language == "text"
+        report.source_bytes += task.entry.size
+
+    def _fill_best(self, snapshot: Snapshot) -> Snapshot:
+        """Add the best tier's missing vectors; if that takes long, publish the fast tier first."""
+        missing = np.flatnonzero(~snapshot.rows.has_best())
+        if not len(missing):
+            return snapshot
+        self.store.create_best(self.rules)
+        if len(missing) > ONE_PUBLISH:
+            self._publish(snapshot)
+        best = np.zeros((len(snapshot.rows), self.best.dimension), dtype=np.float32)
+        if snapshot.rows.best.shape == best.shape:
+            best[:] = snapshot.rows.best
+        for at in range(0, len(missing), EMBED_BATCH):
+            rows = missing[at : at + EMBED_BATCH]
+            ids = [id_.decode() for id_ in snapshot.rows.ids[rows]]
+            best[rows] = self._embed(ids, at, len(missing))
+            self.store.add_best(ids, best[rows])
+        return snapshot.with_best(snapshot.generation + 1, best)
+
+    def _embed(self, ids: Sequence[str], done: int, total: int) -> Vectors:
+        """The best vectors of patterns, from the cache where their content is known."""
+        found = self.store.get(ids)
+        progress = functools.partial(self.progress, "vectors")
+
+        def contents(texts: list[str]) -> Vectors:
+            known = done + len(ids) - len(texts)  # doubles in this batch
+            vectors, new = self._cached(texts, lambda n: progress(known + n, total))
+            self.report.embedded += new
+            self.report.reused += len(ids) - new
+            return vectors
+
+        vectors = pattern_vectors(
+            [found[id_] for id_ in ids], contents, lambda texts: self._cached(texts)[0]
+        )
+        progress(done + len(ids), total)
+        return vectors
+
+    def _cached(
+        self, texts: list[str], progress: Callable[[int], None] = lambda _: None
+    ) -> tuple[Vectors, int]:
+        """Vectors of distinct texts, and how many of them had to be embedded."""
+        keys = [self.cache.key(text) for text in texts]
+        known = self.cache.get(keys)
+        unknown = [i for i, key in enumerate(keys) if key not in known]
+        finished = len(texts) - len(unknown)
+
+        def on_done(count: int) -> None:
+            nonlocal finished
+            finished += count
+            progress(finished)
+
+        if unknown:
+            new = self.best.encode_documents([texts[i] for i in unknown], on_done=on_done)
+            self.cache.put((keys[i], vector) for i, vector in zip(unknown, new, strict=True))
+            known.update(self.cache.get([keys[i] for i in unknown]))  # as later runs read them
+        return np.stack([known[key] for key in keys]), len(unknown)
+
+    def _publish(self, snapshot: Snapshot) -> None:
+        """Make ``snapshot`` the generation that readers see."""
+        complete = bool(snapshot.rows.has_best().all()) and snapshot.rows.best.shape[1] > 0
+        snapshot.save(self.derived)
+        self.store.set_state(
+            generation=snapshot.generation,
+            best_complete=complete,
+            writing=False,
+        )
+        snapshot.prune(self.derived)
+
+
+def index(
+    workspace: Workspace,
+    locations: Sequence[str | Path],
+    *,
+    tier: Tier,
+    progress: Progress | None = None,
+) -> IndexReport:
+    """See :meth:`hub.api.Hub.index`."""
+    with _writing(workspace) as manifest:
+        located, failed = locate(workspace, manifest, locations)
+        run, snapshot, published = _start(workspace, manifest, progress or silent)
+        with closing(run.cache):
+            run.report.failed = failed
+            run.run(located, snapshot, tier, published=published)
+        return run.report
+
+
+def forget(workspace: Workspace, source: str) -> IndexReport:
+    """See :meth:`hub.api.Hub.forget`."""
+    with _writing(workspace) as manifest:
+        run, snapshot, _ = _start(workspace, manifest, silent)
+        names = {known.name for known in manifest.sources()} | {*snapshot.rows.sources.names}
+        if source not in names:
+            shown = ", ".join(sorted(names)) or "none"
+            raise HubError(f"no source is called {source!r}; there are: {shown}")
+        with closing(run.cache):
+            run.forget(source, snapshot)
+        return run.report
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold the writer's lock; say so while another process has it."""
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        logger.warning("another process is writing to %s; waiting for it to finish", path.parent)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def _writing(workspace: Workspace) -> Iterator[Manifest]:
+    """The one writer's manifest, behind the hub's lock; a full disk becomes a clear error."""
+    folder = workspace.store_folder
+    manifest = None
+    try:
+        folder.mkdir(exist_ok=True)
+        (folder / ".gitignore").write_text("*\n")  # the hub never indexes or commits itself
+        with _locked(folder / "lock"):
+            manifest = Manifest(workspace.manifest_path)
+            yield manifest
+    except (OSError, sqlite3.Error, *StoreError) as error:
+        raise HubError(
+            f"writing to {folder} failed: {error}; what was indexed before is still there, and the "
+            "next `patternhub index` goes on from it"
+        ) from error
+    finally:
+        if manifest:
+            manifest.close()
+
+
+def _start(
+    workspace: Workspace, manifest: Manifest, progress: Progress
+) -> tuple[IndexRun, Snapshot, bool]:
+    """A run, the columns it starts from, and whether readers see these already."""
+    rules = rules_digest(workspace.config)
+    workspace.store.reopen_if_stale()  # another process may have written while this one waited
+    workspace.store.create(rules)
+    state = workspace.store.state()
+    assert state is not None  # create made it
+    derived = workspace.store_folder / "derived"
+    snapshot = None if state.writing else Snapshot.load(derived, state.generation)
+    published = snapshot is not None
+    if snapshot is None:
+        snapshot = Snapshot.from_store(state.generation + 1, workspace.store)
+    run = IndexRun(
+        config=workspace.config,
+        store=workspace.store,
+        manifest=manifest,
+        cache=VectorCache(
+            workspace.store_folder / "vectors.db", model=workspace.encoders.best.digest
+        ),
+        fast=workspace.encoders.fast,
+        best=workspace.encoders.best,
+        derived=derived,
+        progress=progress,
+    )
+    return run, snapshot, published

@@ -1,0 +1,238 @@
+"""Search over the generation of the index that is current when the query arrives."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hub.errors import HubError
+from hub.search.ranking import DENSE_WEIGHT, lexical_scores, path_prior, rank, standard
+from hub.store.snapshot import Snapshot
+from hub.types import SearchResult
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from hub.config import Mode, Tier
+    from hub.search.ranking import Filters
+    from hub.store.chroma import PatternStore, State
+    from hub.store.encoders import Encoders
+    from hub.types import Pattern, Vectors
+
+CANDIDATES = 500  # of each arm, where the dense arm is approximate
+SAMPLE = 5000  # rows whose cosines set the scale there, as all rows do where it is exact
+SPARE = 20  # rows beyond twice what was asked for: some may be deleted, or parts of one function
+PARTED = frozenset({"function", "method", "test"})
+
+
+@dataclass(frozen=True)
+class Generation:
+    """A snapshot with what is computed once when it is loaded."""
+
+    snapshot: Snapshot
+    prior: Vectors
+    best_complete: bool
+
+    @property
+    def tier(self) -> Tier:
+        """The best tier that is complete."""
+        return "best" if self.best_complete else "fast"
+
+    def rows_of(self, ids: list[str]) -> npt.NDArray[np.int64]:
+        """The row numbers of ``ids``, without those that this generation does not have."""
+        known, order = self._by_id
+        wanted = np.array([id_.encode() for id_ in ids], dtype=known.dtype)
+        at = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
+        return np.asarray(order[at[known[at] == wanted]])
+
+    @functools.cached_property
+    def _by_id(self) -> tuple[Any, npt.NDArray[np.int64]]:
+        order = np.argsort(self.snapshot.rows.ids)
+        return self.snapshot.rows.ids[order], order
+
+
+class Retriever:
+    """Answers queries; notices by itself when a writer has published a new generation."""
+
+    def __init__(
+        self, store: PatternStore, encoders: Encoders, derived: Path, *, exact_limit: int
+    ) -> None:
+        self._store = store
+        self._encoders = encoders
+        self._derived = derived
+        self._exact_limit = exact_limit
+        self._generation: Generation | None = None
+
+    def current(self) -> Generation:
+        """The published generation.
+
+        Raises:
+            HubError: nothing was indexed yet, or by another model.
+        """
+        state = published_state(self._store)
+        known = self._generation
+        if known is None or known.snapshot.generation != state.generation:
+            if known is not None:
+                self._store.reopen_if_stale()
+            snapshot, state = current_snapshot(self._store, self._derived, state)
+            prior = path_prior(snapshot.rows.paths)
+            self._generation = known = Generation(snapshot, prior, state.best_complete)
+        return known
+
+    def search(
+        self, query: str, *, limit: int, mode: Mode, tier: Tier | None, filters: Filters
+    ) -> list[SearchResult]:
+        """See :meth:`hub.api.Hub.search`."""
+        query = query.strip()
+        if not query:
+            raise HubError("the query is empty: give words, a sentence or an identifier")
+        if query != query.encode(errors="replace").decode():
+            raise HubError(f"the query {query!r} is not UTF-8 text")
+        if limit < 1:
+            raise HubError(f"limit = {limit}: at least one hit has to be asked for")
+        generation = self.current()
+        tier = _usable_tier(generation, tier)
+        rows = generation.snapshot.rows
+        mask = filters.mask(rows)
+        if not len(rows):
+            return []
+        lexical = lexical_scores(generation.snapshot, query) if mode != "dense" else None
+        dense = (
+            self._dense(generation, query, tier, filters, lexical) if mode != "lexical" else None
+        )
+        found, scores = rank(
+            rows,
+            query,
+            dense=dense,
+            lexical=lexical,
+            dense_weight=DENSE_WEIGHT[tier],
+            prior=generation.prior,
+            mask=mask,
+            limit=2 * limit + SPARE,
+        )
+        ids = [id_.decode() for id_ in rows.ids[found]]
+        patterns = self._store.get(ids) if ids else {}
+        hits = zip((patterns.get(id_) for id_ in ids), scores, strict=True)
+        return [
+            SearchResult(rank=i, score=float(score), tier=tier, pattern=pattern)
+            for i, (pattern, score) in enumerate(islice(_one_per_function(hits), limit), start=1)
+        ]
+
+    def full_id(self, prefix: str) -> str:
+        """The one id that starts with ``prefix``.
+
+        Raises:
+            HubError: no id does, or several do.
+        """
+        found = [id_.decode() for id_ in self.current().snapshot.rows.ids]
+        found = [id_ for id_ in found if id_.startswith(prefix)]
+        if len(found) != 1:
+            shown = ", ".join(sorted(found)[:5])
+            reason = f"{len(found)} patterns have one: {shown}" if found else "no pattern has one"
+            raise HubError(f"id {prefix!r}: {reason}; `patternhub search --json` prints ids whole")
+        return str(found[0])
+
+    def file_of(self, pattern: Pattern) -> list[str]:
+        """Ids of all patterns in the pattern's file, in order of position."""
+        rows = self.current().snapshot.rows
+        same_path = rows.paths.codes == rows.paths.code(pattern.path)
+        same_source = rows.sources.codes == rows.sources.code(pattern.source)
+        return [id_.decode() for id_ in rows.ids[same_path & same_source]]
+
+    def _dense(
+        self,
+        generation: Generation,
+        query: str,
+        tier: Tier,
+        filters: Filters,
+        lexical: Vectors | None,
+    ) -> Vectors:
+        """How near every row is; past the exact limit only Chroma's and BM25's candidates."""
+        rows = generation.snapshot.rows
+        encoder = self._encoders.best if tier == "best" else self._encoders.fast
+        vector = encoder.encode_queries([query])[0]
+        matrix = rows.best if tier == "best" else rows.fast
+        if len(rows) <= self._exact_limit:
+            cosines = _cosines(matrix, vector)
+            return standard(cosines, cosines)
+        candidates = generation.rows_of(self._near(query, vector, tier, filters.where(rows)))
+        if lexical is not None:
+            edge = max(len(rows) - CANDIDATES, 0)
+            candidates = np.union1d(candidates, np.argpartition(lexical, edge)[edge:])
+        cosines = _cosines(matrix[candidates], vector)
+        scores = np.full(len(rows), cosines.min(initial=0), dtype=np.float32)
+        scores[candidates] = cosines
+        return standard(scores, _cosines(matrix[:: len(rows) // SAMPLE + 1], vector))
+
+    def _near(
+        self, query: str, vector: Vectors, tier: Tier, where: dict[str, Any] | None
+    ) -> list[str]:
+        """Chroma's neighbours; filtered ones by fast vectors, whose collection has the metadata."""
+        if where and tier == "best":
+            tier, vector = "fast", self._encoders.fast.encode_queries([query])[0]
+        found = self._store.nearest(tier, vector, limit=CANDIDATES, where=where)
+        return [id_ for id_, _ in found]
+
+
+def published_state(store: PatternStore) -> State:
+    """The store's state.
+
+    Raises:
+        HubError: nothing was indexed yet, or by another model.
+    """
+    state = store.state()
+    if state is None or not state.generation:  # the first run has not published anything yet
+        raise HubError("this hub is empty: run `patternhub index PATH` first")
+    return state
+
+
+def current_snapshot(store: PatternStore, derived: Path, state: State) -> tuple[Snapshot, State]:
+    """The published generation's columns and state; rebuilt from Chroma where they are missing."""
+    snapshot = Snapshot.load(derived, state.generation)
+    while snapshot is None:
+        asked, state = state, published_state(store)
+        snapshot = Snapshot.load(derived, state.generation)  # a writer may just have replaced it
+        if snapshot is None and state.generation == asked.generation:
+            store.reopen()
+            snapshot = Snapshot.from_store(state.generation, store)
+            with contextlib.suppress(OSError):  # read-only, or a writer tidies up meanwhile
+                snapshot.save(derived)
+    return snapshot, state
+
+
+def _cosines(matrix: Vectors, vector: Vectors) -> Vectors:
+    """The product with unit rows. One thread is enough to saturate memory, and einsum uses one: a
+    threaded BLAS is slower here, several times so beside other work."""
+    return np.asarray(np.einsum("ij,j->i", matrix, vector))
+
+
+def _one_per_function(
+    hits: Iterable[tuple[Pattern | None, float]],
+) -> Iterator[tuple[Pattern, float]]:
+    """Hits without those that were just deleted, and with one part of a long function only."""
+    seen = set()
+    for pattern, score in hits:
+        if pattern is None:
+            continue
+        key = (pattern.source, pattern.path, pattern.kind, pattern.symbol)
+        if pattern.part and pattern.kind in PARTED:
+            if key in seen:
+                continue
+            seen.add(key)
+        yield pattern, score
+
+
+def _usable_tier(generation: Generation, asked: Tier | None) -> Tier:
+    if asked == "best" and not generation.best_complete:
+        raise HubError(
+            "the best tier is not complete: run `patternhub index` to fill it, or search with "
+            "tier 'fast'"
+        )
+    return asked or generation.tier

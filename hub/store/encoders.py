@@ -1,0 +1,235 @@
+"""From the configuration to the two encoders of a hub."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hub.errors import HubError, MissingExtraError
+from hub.store.minilm import NAME, MiniLMEncoder, file_sha256, is_minilm, packaged_folder
+from hub.store.static import StaticEncoder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from hub.config import Embedding
+    from hub.types import Encoder, Vectors
+
+ENDPOINT_BATCH = 64
+ATTEMPTS = 6
+LONGEST_WAIT = 60.0  # seconds between two attempts
+
+
+@dataclass(frozen=True, slots=True)
+class Encoders:
+    """The encoder of each tier."""
+
+    fast: Encoder
+    best: Encoder
+
+
+def open_encoders(config: Embedding, folder: Path) -> Encoders:
+    """The encoders that ``config`` names; relative model folders are looked up in ``folder``.
+
+    Nothing is loaded until it is used. The fast tier is distilled from the model where it runs
+    here, and from the packaged one where the model is behind an endpoint.
+    """
+    if config.endpoint:
+        packaged = MiniLMEncoder(packaged_folder(), max_tokens=config.max_tokens)
+        return Encoders(StaticEncoder(packaged), EndpointEncoder(config))
+    local = folder / Path(config.model).expanduser()
+    if config.model == NAME or (local.is_dir() and is_minilm(local)):
+        source = packaged_folder() if config.model == NAME else local
+        best = MiniLMEncoder(source, max_tokens=config.max_tokens)
+        return Encoders(StaticEncoder(best), best)
+    model = str(local) if local.is_dir() else config.model
+    other = SentenceTransformerEncoder(model, max_tokens=config.max_tokens)
+    return Encoders(StaticEncoder(other), other)
+
+
+class SentenceTransformerEncoder:
+    """Any sentence-transformers model, with its own query and document prompts."""
+
+    def __init__(self, model: str, *, max_tokens: int) -> None:
+        """Use ``model``, a local folder or a model id, which may be downloaded."""
+        self.name = model
+        self.max_tokens = max_tokens
+
+    @functools.cached_property
+    def digest(self) -> str:
+        key = f"{_folder_digest(self.name)}/{self.max_tokens}"
+        return hashlib.sha256(key.encode()).hexdigest()[:16]
+
+    @functools.cached_property
+    def dimension(self) -> int:
+        return int(self._model.get_embedding_dimension())
+
+    @functools.cached_property
+    def tokenizer(self) -> Any:
+        from tokenizers import Tokenizer
+
+        backend = getattr(self._model.tokenizer, "backend_tokenizer", None)
+        if backend is None:
+            raise HubError(
+                f"{self.name} has no fast tokenizer, so no static vectors can be distilled from it"
+            )
+        own = Tokenizer.from_str(backend.to_str())
+        own.no_padding()  # many models ship one that pads every text to its full length
+        return own
+
+    def encode_documents(
+        self, texts: Sequence[str], *, on_done: Callable[[int], None] | None = None
+    ) -> Vectors:
+        vectors = self._model.encode_document(
+            list(texts), normalize_embeddings=True, show_progress_bar=False
+        )
+        if on_done:
+            on_done(len(texts))
+        return np.asarray(vectors, dtype=np.float32)
+
+    def encode_queries(self, texts: Sequence[str]) -> Vectors:
+        vectors = self._model.encode_query(
+            list(texts), normalize_embeddings=True, show_progress_bar=False
+        )
+        return np.asarray(vectors, dtype=np.float32)
+
+    def encode_ids(self, token_ids: Sequence[Sequence[int]]) -> Vectors:
+        import torch
+
+        vectors = []
+        with torch.inference_mode():
+            for at in range(0, len(token_ids), 1024):
+                ids = torch.tensor(token_ids[at : at + 1024], device=self._model.device)
+                features = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+                vectors.append(self._model.forward(features)["sentence_embedding"].float().cpu())
+        return np.asarray(torch.cat(vectors).numpy(), dtype=np.float32)
+
+    @functools.cached_property
+    def _model(self) -> Any:
+        try:
+            import torch
+            from sentence_transformers import SentenceTransformer
+        except ImportError as error:
+            raise MissingExtraError(f"the embedding model {self.name!r}", "train") from error
+        # On a GPU half precision is the fastest that keeps the ranking; on a CPU it is float32 that
+        # every model supports.
+        dtype = torch.float16 if torch.cuda.is_available() else torch.float32
+        try:
+            model = SentenceTransformer(self.name, model_kwargs={"torch_dtype": dtype})
+        except (OSError, ValueError) as error:
+            raise HubError(
+                f"embedding.model = {self.name!r} is neither {NAME!r}, a folder with a model, nor "
+                f"a model that can be downloaded: {error}"
+            ) from error
+        model.max_seq_length = min(model.max_seq_length or self.max_tokens, self.max_tokens)
+        return model.eval()
+
+
+class EndpointEncoder:
+    """Embeddings from an OpenAI-compatible endpoint, with back-off where it limits the rate."""
+
+    def __init__(self, config: Embedding) -> None:
+        self.name = config.model
+        self._url = f"{config.endpoint.rstrip('/')}/embeddings"
+        self._key_name = config.api_key_env
+        self.digest = hashlib.sha256(f"{self._url}/{self.name}".encode()).hexdigest()[:16]
+
+    @functools.cached_property
+    def dimension(self) -> int:
+        return int(self._embed(["dimension"]).shape[1])
+
+    def encode_documents(
+        self, texts: Sequence[str], *, on_done: Callable[[int], None] | None = None
+    ) -> Vectors:
+        parts = []
+        for at in range(0, len(texts), ENDPOINT_BATCH):
+            batch = list(texts[at : at + ENDPOINT_BATCH])
+            parts.append(self._embed(batch))
+            if on_done:
+                on_done(len(batch))
+        return np.concatenate(parts) if parts else np.zeros((0, self.dimension), np.float32)
+
+    def encode_queries(self, texts: Sequence[str]) -> Vectors:
+        return self.encode_documents(texts)
+
+    def _embed(self, texts: list[str]) -> Vectors:
+        answer = self._post({"model": self.name, "input": texts})
+        try:
+            rows = sorted(answer["data"], key=lambda row: row["index"])
+            vectors = np.array([row["embedding"] for row in rows], dtype=np.float32)
+        except (KeyError, TypeError, ValueError) as error:
+            raise HubError(
+                f"{self._url} answered no embeddings of {self.name!r}: {error!r}"
+            ) from error
+        norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
+        if vectors.ndim != 2 or len(vectors) != len(texts) or not np.all(norms > 0):
+            raise HubError(
+                f"{self._url} answered {vectors.shape} numbers for {len(texts)} texts of "
+                f"{self.name!r}; expected one finite vector a text, none of them zero"
+            )
+        return np.asarray(vectors / norms)
+
+    def _headers(self) -> dict[str, str]:
+        key = os.environ.get(self._key_name, "").strip()
+        if not (key.isascii() and key.isprintable()):
+            raise HubError(f"the key in {self._key_name} holds characters that no key can have")
+        return {"Authorization": f"Bearer {key}"} if key else {}
+
+    def _post(self, body: dict[str, Any]) -> Any:
+        import httpx
+        from tenacity import Retrying, retry_if_exception, stop_after_attempt
+
+        headers = self._headers()
+
+        def call() -> Any:
+            response = httpx.post(self._url, json=body, headers=headers, timeout=120)
+            response.raise_for_status()
+            return response.json()
+
+        retrying = Retrying(
+            retry=retry_if_exception(_worth_retrying),
+            wait=_wait,
+            stop=stop_after_attempt(ATTEMPTS),
+            reraise=True,
+        )
+        try:
+            return retrying(call)
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+            raise HubError(f"the embedding endpoint {self._url} failed: {error}") from error
+
+
+def _worth_retrying(error: BaseException) -> bool:
+    import httpx
+
+    if isinstance(error, httpx.HTTPStatusError):
+        status = error.response.status_code
+        return status in (408, 429) or status >= 500
+    never = (httpx.UnsupportedProtocol, httpx.LocalProtocolError)  # the request itself is wrong
+    return isinstance(error, httpx.TransportError) and not isinstance(error, never)
+
+
+def _wait(state: Any) -> float:
+    """What the server asks for in Retry-After, else twice as long each time."""
+    error = state.outcome.exception()
+    asked = getattr(getattr(error, "response", None), "headers", {}).get("retry-after", "")
+    seconds = (
+        float(asked) if asked.replace(".", "", 1).isdecimal() else 2.0**state.attempt_number / 4
+    )
+    return min(seconds, LONGEST_WAIT)
+
+
+def _folder_digest(model: str) -> str:
+    """The content of a local model's weights and settings; for a model id, the id itself."""
+    folder = Path(model)
+    if not folder.is_dir():
+        return model
+    kept = {".safetensors", ".bin", ".json", ".txt", ".model"}
+    files = sorted(p for p in folder.rglob("*") if p.is_file() and p.suffix in kept)
+    parts = [f"{p.relative_to(folder)} {file_sha256(p)}" for p in files]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()

@@ -1,0 +1,133 @@
+"""What the last index run saw of every file, so that the next one reads only what changed.
+
+Derived, like everything beside the collections: without it every file is read and cut again, and
+nothing is embedded again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import astuple, dataclass, fields
+from typing import TYPE_CHECKING
+
+from hub.store.sqlite import Database
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+RACY_NS = 2_000_000_000  # a file written this shortly before it was read may change unseen
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS source (
+    name TEXT PRIMARY KEY, location TEXT UNIQUE NOT NULL, revision TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS file (
+    source TEXT, path TEXT, size INTEGER, mtime_ns INTEGER, seen_ns INTEGER,
+    digest TEXT, rules TEXT, skipped TEXT,
+    PRIMARY KEY (source, path)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS skip (source TEXT, path TEXT, reason TEXT);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A place that is indexed: a folder, a file or a git URL, under a short unique name."""
+
+    name: str
+    location: str
+    revision: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FileRecord:
+    """One listed file: ``skipped`` is the reason it has no patterns, or empty.
+
+    ``rules`` names the chunker and the settings it was cut under.
+    """
+
+    source: str
+    path: str
+    size: int
+    mtime_ns: int
+    seen_ns: int
+    digest: str
+    rules: str
+    skipped: str
+
+    def same_stat(self, size: int, mtime_ns: int, rules: str) -> bool:
+        """Whether a file of this size and time looks like the one that was indexed."""
+        return (self.size, self.mtime_ns, self.rules) == (size, mtime_ns, rules)
+
+    def unchanged(self, size: int, mtime_ns: int, rules: str) -> bool:
+        """Whether it can be trusted to hold what it held, without reading it."""
+        settled = self.mtime_ns < self.seen_ns - RACY_NS
+        return settled and self.same_stat(size, mtime_ns, rules)
+
+
+class Manifest:
+    """Sources and files, in a small SQLite file."""
+
+    def __init__(self, path: Path) -> None:
+        self._db = Database(path, _SCHEMA)
+
+    def sources(self) -> list[Source]:
+        rows = self._db.rows("SELECT name, location, revision FROM source ORDER BY name")
+        return [Source(*row) for row in rows]
+
+    def put_source(self, source: Source) -> None:
+        with self._db.writing() as db:
+            db.execute(
+                "INSERT INTO source VALUES (?, ?, ?) "
+                "ON CONFLICT(name) DO UPDATE SET revision = excluded.revision",
+                astuple(source),
+            )
+
+    def delete_source(self, name: str) -> None:
+        with self._db.writing() as db:
+            db.execute("DELETE FROM file WHERE source = ?", (name,))
+            db.execute("DELETE FROM skip WHERE source = ?", (name,))
+            db.execute("DELETE FROM source WHERE name = ?", (name,))
+
+    def files(self, source: str) -> dict[str, FileRecord]:
+        """The records of a source by path."""
+        rows = self._db.rows("SELECT * FROM file WHERE source = ?", (source,))
+        return {row[1]: FileRecord(*row) for row in rows}
+
+    def put_files(self, records: Iterable[FileRecord]) -> None:
+        marks = ", ".join("?" * len(fields(FileRecord)))
+        with self._db.writing() as db:
+            db.executemany(
+                f"INSERT OR REPLACE INTO file VALUES ({marks})",
+                [astuple(record) for record in records],
+            )
+
+    def delete_files(self, source: str, paths: Iterable[str]) -> None:
+        with self._db.writing() as db:
+            db.executemany(
+                "DELETE FROM file WHERE source = ? AND path = ?", [(source, p) for p in paths]
+            )
+
+    def put_skips(self, source: str, skips: Iterable[tuple[str, str]]) -> None:
+        """Replace what a source's listing left out: (path, reason)."""
+        with self._db.writing() as db:
+            db.execute("DELETE FROM skip WHERE source = ?", (source,))
+            rows = [(source, path, reason) for path, reason in skips]
+            db.executemany("INSERT INTO skip VALUES (?, ?, ?)", rows)
+
+    def skipped(self) -> list[tuple[str, str, str]]:
+        """Every file that has no patterns: (source, path, reason)."""
+        return self._db.rows(
+            "SELECT source, path, reason FROM skip UNION ALL "
+            "SELECT source, path, skipped FROM file WHERE skipped != '' ORDER BY 1, 3, 2"
+        )
+
+    def totals(self) -> dict[str, tuple[int, int]]:
+        """(files with patterns, their bytes) by source."""
+        rows = self._db.rows(
+            "SELECT source, COUNT(*), SUM(size) FROM file WHERE skipped = '' GROUP BY source"
+        )
+        return {source: (files, size) for source, files, size in rows}
+
+    def close(self) -> None:
+        self._db.close()

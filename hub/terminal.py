@@ -1,0 +1,214 @@
+"""How results look on a terminal, and how query files are read."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from hub.errors import HubError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from hub.doctor import Check
+    from hub.reporting import IndexReport, Progress
+    from hub.status import Status
+    from hub.types import Pattern, SearchResult
+
+SHOWN_LINES = 4  # of a hit's text
+PLAIN_EVERY = 10.0  # seconds between two lines where there is no terminal
+UNITS = {"patterns": "B of source", "vectors": "vectors"}
+
+
+@contextmanager
+def index_progress() -> Iterator[Progress]:
+    """A bar with rate and ETA on a terminal, a plain line every few seconds elsewhere."""
+    if not sys.stderr.isatty():
+        yield _plain_progress()
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TaskID,
+        TaskProgressColumn,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    bars = Progress(
+        TextColumn("{task.description:>9}"),
+        BarColumn(),
+        TaskProgressColumn(show_speed=True),
+        TextColumn("{task.completed:.0f}/{task.total:.0f} {task.fields[unit]}"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+    )
+    tasks: dict[str, TaskID] = {}
+
+    def show(stage: str, done: int, total: int) -> None:
+        if stage not in tasks:
+            tasks[stage] = bars.add_task(stage, total=total, unit=UNITS[stage])
+        bars.update(tasks[stage], completed=done, total=total)
+
+    with bars:
+        yield show
+
+
+def _plain_progress() -> Progress:
+    said: dict[str, float] = {}
+    started: dict[str, float] = {}
+    finished: set[str] = set()
+
+    def show(stage: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        begin = started.setdefault(stage, now)
+        if (done < total and now - said.get(stage, begin) < PLAIN_EVERY) or stage in finished:
+            return
+        if done == total:
+            finished.add(stage)
+        said[stage] = now
+        rate = done / (now - begin) if now > begin else 0
+        left = f", {(total - done) / rate:.0f} s left" if rate and done < total else ""
+        print(f"{stage}: {done}/{total} {UNITS[stage]}{left}", file=sys.stderr, flush=True)
+
+    return show
+
+
+def index_summary(report: IndexReport) -> str:
+    """What a run did, in a few lines."""
+    lines = [
+        f"{report.patterns_total} patterns in {', '.join(report.sources)} "
+        f"({report.seconds:.1f} s, {report.tier} tier; "
+        f"searchable after {report.fast_seconds:.1f} s)",
+        f"  files     {report.files_added} new, {report.files_changed} changed, "
+        f"{report.files_removed} removed, {report.files_unchanged} unchanged",
+        f"  patterns  {report.patterns_added} added, {report.patterns_kept} kept, "
+        f"{report.patterns_removed} removed",
+        f"  vectors   {report.embedded} embedded, {report.reused} reused",
+    ]
+    if report.plain_text:
+        lines.append(f"  no grammar for {report.plain_text} files: cut as plain text")
+    if report.skipped:
+        lines.append(f"  skipped   {_counts(report.skipped)} (patternhub status --skipped)")
+    return "\n".join(lines)
+
+
+def hits_text(hits: list[SearchResult]) -> str:
+    """Hits with the first lines of their text."""
+    if not hits:
+        return "no pattern matches; try other words, or fewer filters"
+    parts = []
+    for hit in hits:
+        p = hit.pattern
+        parts.append(
+            _line(f"{hit.rank:2}. {p.location}  {p.kind} {p.symbol}")
+            + f"\n    {p.source}, {p.language}, score {hit.score:.2f}, id {p.id[:10]}\n"
+            + _indented(p.text, SHOWN_LINES)
+        )
+    return "\n\n".join(parts) + f"\n\n{len(hits)} hit{'s' * (len(hits) > 1)}, {hits[0].tier} tier"
+
+
+def pattern_text(
+    pattern: Pattern, before: Pattern | None, after: Pattern | None, outline: list[Pattern]
+) -> str:
+    """A pattern whole, with what stands before and after it, and its methods, a line each."""
+    facts = [
+        _line(f"{pattern.location}  {pattern.kind} {pattern.symbol}"),
+        f"source {pattern.source}, {pattern.language}, id {pattern.id}",
+    ]
+    for name, other in (("before", before), ("after", after)):
+        if other:
+            facts.append(
+                _line(f"{name:6} {other.location}  {other.kind} {other.symbol}  id {other.id[:10]}")
+            )
+    facts += [_line(f"method {p.location}  {p.signature}  id {p.id[:10]}") for p in outline]
+    return "\n".join(facts) + "\n\n" + pattern.text.strip("\n")
+
+
+def status_text(status: Status, *, with_files: bool) -> str:
+    """The state of a hub, a fact a line."""
+    lines = [
+        f"hub        {status.folder}",
+        f"patterns   {status.patterns} (generation {status.generation}, {status.tier} tier)",
+        f"model      {status.model}",
+        f"kinds      {_counts(status.kinds)}",
+        f"languages  {_counts(status.languages)}",
+        f"on disk    {_megabytes(status.sizes)}",
+    ]
+    if status.writing:
+        lines.append(
+            "writing    an index run is at work, or was stopped: `patternhub index` ends it"
+        )
+    for source in status.sources:
+        fresh = source.error or (f"{source.stale} files stale" if source.stale else "up to date")
+        lines.append(
+            f"source     {source.name}: {source.patterns} patterns of {source.files} files, "
+            f"{fresh} ({source.location}{' @ ' + source.revision[:12] if source.revision else ''})"
+        )
+    if status.skipped:
+        lines.append(f"skipped    {_counts(status.skipped)}")
+    if with_files:
+        lines += [
+            _line(f"  {reason:16} {source}: {path}")
+            for source, path, reason in status.skipped_files
+        ]
+    return "\n".join(lines)
+
+
+def checks_text(checks: Iterable[Check]) -> str:
+    return "\n".join(
+        f"{'ok  ' if check.ok else 'FAIL'}  {check.name:10} {check.detail}" for check in checks
+    )
+
+
+def read_queries(path: Path) -> Iterator[str]:
+    """The queries of a JSON lines file.
+
+    Raises:
+        HubError: the file cannot be read, or a line is no {"query": text}; names the line.
+    """
+    try:
+        lines = path.read_bytes().decode().split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise HubError(f"{path} cannot be read: {error}") from error
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            query = json.loads(line)["query"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise HubError(
+                f'{path}:{number}: expected {{"query": "..."}}, got {line[:80]}'
+            ) from error
+        if not isinstance(query, str) or not query.strip():
+            raise HubError(f"{path}:{number}: the query is {query!r}, expected some text")
+        yield query
+
+
+def _line(text: str) -> str:
+    """One line that cannot steer a terminal, whatever a file is called."""
+    return "".join(char if char.isprintable() else "?" for char in text).rstrip()
+
+
+def _indented(text: str, limit: int) -> str:
+    lines = [line for line in text.strip("\n").splitlines() if line.strip()]
+    shown = [f"    | {line[:110]}" for line in lines[:limit]]
+    return "\n".join(
+        shown + ([f"    | ... {len(lines) - limit} more lines"] if len(lines) > limit else [])
+    )
+
+
+def _counts(counts: dict[str, int]) -> str:
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(f"{name} {count}" for name, count in ordered) or "none"
+
+
+def _megabytes(sizes: dict[str, int]) -> str:
+    total = sum(sizes.values())
+    parts = ", ".join(f"{n} {s / 1e6:.1f}" for n, s in sizes.items() if s >= 100_000)
+    return f"{total / 1e6:.1f} MB ({parts})"

@@ -1,0 +1,118 @@
+"""The records every folder shares, and the seams where a model is injected.
+
+Nothing heavy is imported here: indexers, search and tests all start from this module.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import numpy as np
+    import numpy.typing as npt
+
+    Vectors = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chunk:
+    """A span of one file that its grammar makes meaningful.
+
+    ``start_byte`` (inclusive) and ``end_byte`` (exclusive) of a file's chunks partition the file;
+    ``start_line`` and ``end_line`` are 1-based and inclusive. ``text`` is the span itself,
+    unchanged. ``part`` is 0 for a whole construct and counts from 1 through the pieces of a long
+    one.
+    """
+
+    path: str
+    start_byte: int
+    end_byte: int
+    start_line: int
+    end_line: int
+    language: str
+    kind: str
+    symbol: str = ""
+    signature: str = ""
+    docstring: str = ""
+    part: int = 0
+    text: str
+
+    @property
+    def location(self) -> str:
+        """``path:start-end``, the form in which answers cite a chunk."""
+        return f"{self.path}:{self.start_line}-{self.end_line}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pattern(Chunk):
+    """A chunk of a named source, under an id that is the same in every build of the index."""
+
+    id: str
+    source: str
+
+
+CHUNK_FIELDS = tuple(f.name for f in fields(Chunk))
+PATTERN_FIELDS = tuple(f.name for f in fields(Pattern))
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """One hit: ``score`` orders the hits of one search and means nothing across searches.
+
+    ``tier`` says which vectors ranked it, "fast" or "best".
+    """
+
+    rank: int
+    score: float
+    tier: str
+    pattern: Pattern
+
+    def to_json(self) -> dict[str, Any]:
+        """The hit as the command line prints it."""
+        p = self.pattern
+        return {
+            "rank": self.rank,
+            "score": round(self.score, 6),
+            "id": p.id,
+            "source": p.source,
+            "path": p.path,
+            "start_line": p.start_line,
+            "end_line": p.end_line,
+            "language": p.language,
+            "kind": p.kind,
+            "symbol": p.symbol,
+            "signature": p.signature,
+            "text": p.text,
+        }
+
+
+class Encoder(Protocol):
+    """Text to unit vectors. Inject your own to test or to use another model.
+
+    ``name`` is what a person calls the model; ``digest`` changes whenever its vectors do.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def digest(self) -> str: ...
+
+    @property
+    def dimension(self) -> int: ...
+
+    def encode_documents(
+        self, texts: Sequence[str], *, on_done: Callable[[int], None] | None = None
+    ) -> Vectors:
+        """Vectors of shape ``(len(texts), dimension)``, L2-normalised.
+
+        ``on_done`` is called with the number of texts finished since the last call.
+        """
+        ...
+
+    def encode_queries(self, texts: Sequence[str]) -> Vectors:
+        """Like :meth:`encode_documents`, with the model's query prompt where it has one."""
+        ...

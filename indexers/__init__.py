@@ -1,0 +1,1 @@
+"""Sources to patterns: each module reads one kind of source and cuts it into meaningful chunks."""

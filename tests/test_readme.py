@@ -1,0 +1,53 @@
+"""The README says only what is there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from hub.cli import main
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def test_the_first_command_stands_in_the_first_15_lines() -> None:
+    assert any(line.startswith("$ patternhub") for line in README.splitlines()[:15])
+
+
+def test_every_verb_of_the_command_is_in_the_readme_and_no_other() -> None:
+    shown = set(re.findall(r"^    patternhub (\w+)", README, flags=re.MULTILINE))
+    assert shown == set(main.commands)
+
+
+@pytest.mark.parametrize(
+    ("verb", "options"),
+    [
+        (verb, re.findall(r"--[a-z]+", rest))
+        for verb, rest in re.findall(r"^    patternhub (\w+)([^#\n]*)", README, flags=re.MULTILINE)
+    ],
+)
+def test_every_option_shown_exists(verb: str, options: list[str]) -> None:
+    known = {name for param in main.commands[verb].params for name in param.opts}
+    assert set(options) <= known
+
+
+def test_every_make_target_shown_exists() -> None:
+    targets = re.findall(r"^(\w[\w-]*):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
+    shown = re.findall(r"make ([\w-]+)", README + (ROOT / "CONTRIBUTING.md").read_text())
+    assert set(shown) <= set(targets)
+
+
+def test_every_folder_of_the_tree_exists() -> None:
+    tree = README.split("## Where things are")[1]
+    folders = re.findall(r"^    ([\w/]+/) ", tree, flags=re.MULTILINE)
+    assert len(folders) >= 6
+    assert all((ROOT / folder).is_dir() for folder in folders)
+
+
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
+def test_links_lead_somewhere(document: str) -> None:
+    links = re.findall(r"\]\(([^)#:]+)\)", (ROOT / document).read_text())
+    assert all((ROOT / link).exists() for link in links)
