@@ -24,6 +24,7 @@ from hub.errors import HubError, MissingExtraError
 from hub.store.cache import cache_dir
 from hub.store.encoders import EndpointEncoder, SentenceTransformerEncoder, open_encoders
 from hub.store.minilm import (
+    FEW,
     MIN_COSINE,
     RUNTIMES,
     SHA256,
@@ -63,6 +64,15 @@ def original(runtime_cache: None) -> SentenceTransformerEncoder:
     return SentenceTransformerEncoder(str(packaged_folder()), max_tokens=MAX_TOKENS)
 
 
+@pytest.fixture(params=RUNTIMES)
+def run(request: pytest.FixtureRequest, minilm: MiniLMEncoder) -> Any:
+    """Each runtime that this machine has."""
+    try:
+        return RUNTIMES[request.param](minilm)
+    except (ImportError, RuntimeError) as error:
+        pytest.skip(f"not on this machine: {error}")
+
+
 @pytest.fixture
 def model_copy(tmp_path: Path) -> Path:
     return Path(shutil.copytree(packaged_folder(), tmp_path / "model"))
@@ -88,17 +98,23 @@ class TestMiniLM:
     def test_documents_agree_with_sentence_transformers(
         self, minilm: MiniLMEncoder, original: SentenceTransformerEncoder
     ) -> None:
-        ours = minilm.encode_documents(code_texts())
-        assert cosines(ours, original.encode_documents(code_texts())).min() >= MIN_COSINE
+        texts = code_texts() * (FEW // len(code_texts()) + 1)
+        ours = minilm.encode_documents(texts)
+        assert cosines(ours, original.encode_documents(texts)).min() >= MIN_COSINE
 
-    @pytest.mark.parametrize("name", RUNTIMES)
-    def test_every_runtime_agrees_with_float32(self, minilm: MiniLMEncoder, name: str) -> None:
-        try:
-            run = RUNTIMES[name](minilm)
-        except (ImportError, RuntimeError) as error:
-            pytest.skip(f"not on this machine: {error}")
+    def test_every_runtime_agrees_with_float32(self, minilm: MiniLMEncoder, run: Any) -> None:
         ids = [e.ids for e in minilm.tokenizer.encode_batch(code_texts())]
         assert cosines(run(ids, None), minilm.encode_queries(code_texts())).min() >= MIN_COSINE
+        assert run([], None).shape == (0, minilm.dimension)
+
+    def test_no_runtime_calls_python_from_a_thread_of_its_own(
+        self, minilm: MiniLMEncoder, run: Any
+    ) -> None:
+        """It may still want the GIL while its runtime is freed: then both wait forever."""
+        threads: list[int] = []
+        ids = [e.ids for e in minilm.tokenizer.encode_batch(code_texts())]
+        run(ids, lambda _: threads.append(threading.get_ident()))
+        assert set(threads) == {threading.get_ident()}
 
     def test_the_gpu_path_agrees_with_float32_on_a_cpu(self, minilm: MiniLMEncoder) -> None:
         run = start_torch(minilm, device="cpu", precision="float32")
@@ -112,17 +128,20 @@ class TestMiniLM:
         assert minilm.runtime.tokens_per_second == max(speeds)
         assert all(runtime.cosine >= MIN_COSINE for runtime in minilm.runtimes())
 
-    @pytest.mark.parametrize("method", ["encode_documents", "encode_queries"])
+    @pytest.mark.parametrize(
+        ("method", "least"), [("encode_documents", 0.999), ("encode_queries", 0.9999)]
+    )
     def test_the_rest_of_a_batch_does_not_move_a_vector(
-        self, minilm: MiniLMEncoder, method: str
+        self, minilm: MiniLMEncoder, method: str, least: float
     ) -> None:
+        """Documents are allowed what bfloat16 does: a few of them are embedded in float32."""
         encode = getattr(minilm, method)
-        texts = code_texts()
+        texts = code_texts() + [f"x = {n}" for n in range(FEW)]
         together = encode(texts)
         backwards = encode(texts[::-1])[::-1]
         alone = np.concatenate([encode([text]) for text in texts])
-        assert cosines(together, alone).min() >= 0.9999
-        assert cosines(together, backwards).min() >= 0.9999
+        assert cosines(together, alone).min() >= least
+        assert cosines(together, backwards).min() >= least
 
     def test_text_past_the_cap_changes_nothing(self, minilm: MiniLMEncoder) -> None:
         long = "value = compute(value)\n" * 100

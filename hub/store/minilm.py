@@ -15,6 +15,7 @@ import os
 import platform
 import sys
 import time
+from collections import deque
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -270,19 +271,30 @@ def _start_openvino(encoder: MiniLMEncoder, precision: str) -> _Run:
         },
     )
 
+    # Requests waited for in turn, not openvino's AsyncInferQueue: that calls Python from its own
+    # threads, and where one of them still wants the GIL while the queue is freed, neither goes on.
+    requests = [model.create_infer_request() for _ in range(streams)]
+
     def run(token_ids: Sequence[Sequence[int]], on_done: Callable[[int], None] | None) -> Vectors:
         vectors = np.empty((len(token_ids), DIMENSION), dtype=np.float32)
 
         def collect(request: Any, rows: list[int]) -> None:
+            request.wait()
             vectors[rows] = request.get_output_tensor(0).data
             if on_done:
                 on_done(len(rows))
 
-        queue = openvino.AsyncInferQueue(model, streams)
-        queue.set_callback(collect)
+        running: deque[tuple[Any, list[int]]] = deque()
+        free = list(requests)
         for rows, ids, mask in _batches(token_ids):
-            queue.start_async({"input_ids": ids, "attention_mask": mask}, rows)
-        queue.wait_all()
+            if not free:
+                collect(*running[0])
+                free.append(running.popleft()[0])
+            request = free.pop()
+            request.start_async({"input_ids": ids, "attention_mask": mask})
+            running.append((request, rows))
+        for request, rows in running:
+            collect(request, rows)
         return vectors
 
     return run
