@@ -103,24 +103,25 @@ def prepare_all(tasks: Sequence[Task], encoder: Encoder) -> Iterator[Prepared]:
         for batch in batches:
             yield from prepare_batch(batch, encoder)
         return
-    from loky import get_reusable_executor
+    from loky import ProcessPoolExecutor
 
-    executor = get_reusable_executor(
-        max_workers=workers, timeout=10, env={"TOKENIZERS_PARALLELISM": "false"}
-    )
+    executor = ProcessPoolExecutor(workers, env={"TOKENIZERS_PARALLELISM": "false"})
     first = next(batches)
-    with TemporaryDirectory(prefix="patternhub-") as folder:
-        waiting: deque[Any] = deque()
-        submit = partial(executor.submit, _prepare_into, Path(folder), encoder)
-        for batch in islice(batches, AHEAD * workers):
-            waiting.append(submit(batch))
-        yield from prepare_batch(first, encoder)  # the workers are still starting
-        while waiting:
-            path = waiting.popleft().result()
-            for batch in islice(batches, 1):
+    try:
+        with TemporaryDirectory(prefix="patternhub-") as folder:
+            waiting: deque[Any] = deque()
+            submit = partial(executor.submit, _prepare_into, Path(folder), encoder)
+            for batch in islice(batches, AHEAD * workers):
                 waiting.append(submit(batch))
-            yield from pickle.loads(path.read_bytes())
-            path.unlink()
+            yield from prepare_batch(first, encoder)  # the workers are still starting
+            while waiting:
+                path = waiting.popleft().result()
+                for batch in islice(batches, 1):
+                    waiting.append(submit(batch))
+                yield from pickle.loads(path.read_bytes())
+                path.unlink()
+    finally:
+        executor.shutdown(kill_workers=True)  # none is busy but where this run was broken off
 
 
 def _prepare_into(folder: Path, encoder: Encoder, tasks: Sequence[Task]) -> Path:

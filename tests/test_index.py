@@ -7,9 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
+import psutil
 import pytest
 from filelock import FileLock
 
+import hub.preparing
 from hub import Hub, HubError
 from tests.conftest import WordEncoder, age, git, word_encoders, write_tree
 
@@ -200,6 +202,40 @@ def test_a_source_that_is_gone_is_named_and_the_others_are_indexed(
 def test_nothing_to_index_says_what_to_do(hub: Hub) -> None:
     with pytest.raises(HubError, match=r"name a folder, file or git URL.*hub\.toml"):
         hub.index()
+
+
+@pytest.fixture
+def workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any run uses worker processes, with small batches."""
+    monkeypatch.setattr(hub.preparing, "PARALLEL_BYTES", 0)
+    monkeypatch.setattr(hub.preparing, "BATCH_BYTES", 100)
+    monkeypatch.setattr("os.cpu_count", lambda: 3)
+
+
+def running_workers() -> list[psutil.Process]:
+    children = psutil.Process().children(recursive=True)
+    return [child for child in children if "loky.backend.popen" in " ".join(child.cmdline())]
+
+
+def test_worker_processes_change_nothing_and_end_with_the_run(
+    hub: Hub, tree: Path, tmp_path: Path, workers: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.index([tree])
+    assert not running_workers()
+    monkeypatch.undo()
+    assert contents(hub) == rebuilt(tmp_path, tree)
+
+
+def test_no_worker_outlives_a_run_that_is_broken_off(
+    hub: Hub, tree: Path, workers: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("hub.writing.PatternWriter.put", stop)
+    with pytest.raises(KeyboardInterrupt):
+        hub.index([tree])
+    assert not running_workers()
 
 
 def test_forgetting_a_source_removes_its_patterns_only(

@@ -119,12 +119,7 @@ class PatternStore:
         found = self._find(self._patterns_name)
         if found is None or found.metadata["digest"] != self._best.digest:
             for other in [found] if found is not None else self._others():
-                raise HubError(
-                    f"this hub's vectors were written by model {other.metadata.get('model')!r} "
-                    f"(digest {other.metadata.get('digest')}), the configuration names "
-                    f"{self._best.name!r} (digest {self._best.digest}): run `patternhub index` to "
-                    "embed the patterns anew, or restore embedding.model in hub.toml"
-                )
+                raise HubError(self._mismatch(other.metadata))
             return None
         metadata = found.metadata
         _check_schema(metadata)
@@ -139,10 +134,10 @@ class PatternStore:
 
     def _mismatch(self, metadata: dict[str, Any]) -> str:
         """Why vectors that another encoder wrote cannot be searched, and the way out."""
-        digests = f"{metadata['digest']}, fast tier {metadata['fast_digest']}"
+        digests = f"{metadata.get('digest')}, fast tier {metadata.get('fast_digest')}"
         own = f"{self._best.digest}, fast tier {self._fast.digest}"
         return (
-            f"this hub's vectors were written by model {metadata['model']!r} (digest {digests}), "
+            f"this hub's vectors were written by model {metadata.get('model')!r} (digest {digests}), "
             f"the configuration names {self._best.name!r} (digest {own}): run `patternhub index` "
             "to embed the patterns anew, or restore embedding.model in hub.toml"
         )
