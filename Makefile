@@ -29,7 +29,7 @@ demo: setup
 	$(HUB) export demo/examples.jsonl
 	@echo
 	@echo "Try next:"
-	@echo "  $(HUB) search \"your question\" --path 'http/**'"
+	@echo "  $(HUB) search \"your question\" --source http"
 	@echo "  $(HUB) status"
 	@echo "  cd your/repository && $(CURDIR)/$(BIN)/patternhub index ."
 

@@ -59,7 +59,7 @@ class Hub:
 
     def index(
         self,
-        locations: Sequence[str | Path] = (),
+        locations: str | Path | Sequence[str | Path] = (),
         *,
         tier: Tier | None = None,
         progress: Progress | None = None,
@@ -75,6 +75,8 @@ class Hub:
         """
         from hub.indexing import index
 
+        if isinstance(locations, str | Path):
+            locations = [locations]
         tier = tier or self.workspace.config.embedding.tier
         return index(self.workspace, locations, tier=tier, progress=progress)
 

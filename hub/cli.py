@@ -6,7 +6,9 @@ failed, 2 bad usage or bad input.
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,12 +30,23 @@ class _Group(click.Group):
         except HubError as error:
             click.echo(f"Error: {error}", err=True)
             ctx.exit(2)
+        except OSError as error:  # mostly of standard output: what Hub raises is a HubError
+            if isinstance(error, BrokenPipeError):
+                raise  # click ends quietly when the reader of a pipe has gone
+            click.echo(f"Error: {error}", err=True)
+            _close_output()
+            ctx.exit(2)
         except KeyboardInterrupt:
             click.echo("Stopped. What was written stays; the next run goes on from it.", err=True)
             ctx.exit(130)
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's own form
         return list(self.commands)
+
+
+def _close_output() -> None:
+    """Drop what could not be written: Python would try again at exit, and complain."""
+    sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - lives as long as the process
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -48,6 +61,8 @@ class _Group(click.Group):
 def main(ctx: click.Context, folder: Path | None) -> None:
     """Index a team's code patterns once: search them, show them, export them."""
     ctx.obj = folder
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that knows fewer characters
 
 
 def open_hub(folder: Path | None) -> Hub:

@@ -9,7 +9,7 @@ import difflib
 import json
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -20,6 +20,8 @@ STORE_DIR = ".patternhub"
 
 Tier = Literal["fast", "best"]
 Mode = Literal["hybrid", "dense", "lexical"]
+TIERS: tuple[str, ...] = get_args(Tier)
+MODES: tuple[str, ...] = get_args(Mode)
 
 
 class _Section(BaseModel):
@@ -135,7 +137,7 @@ def load_config(folder: Path) -> Config:
         raise HubError(f"{path} cannot be read: {error}") from error
     try:
         return Config.model_validate(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise HubError(f"{path} is not valid TOML: {error}") from error
     except ValidationError as error:
         problems = "\n".join(f"  {_explain(problem)}" for problem in error.errors())

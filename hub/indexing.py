@@ -1,12 +1,14 @@
 """One index run: what changed, patterns and fast vectors first, then the model's vectors.
 
 The order makes a kill harmless. The store is marked as being written before the first write; a file
-counts as seen only after its rows are in Chroma; readers switch to the new generation at the end.
+counts as seen only while its rows are in Chroma: its record goes before they change and comes back
+after; readers switch to the new generation at the end.
 A run that finds the mark rebuilds the derived columns from Chroma and goes on.
 """
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import logging
 import sqlite3
@@ -33,6 +35,8 @@ from hub.writing import PatternWriter, rows_by_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+
+    import numpy.typing as npt
 
     from hub.config import Config, Tier
     from hub.preparing import Prepared
@@ -99,7 +103,12 @@ class IndexRun:
             self.manifest.put_skips(place.source.name, skips)
         self.report.fast_seconds = time.perf_counter() - started
         if tier == "best":
-            snapshot = self._fill_best(snapshot)
+            missing = np.flatnonzero(~snapshot.rows.has_best())
+            if len(missing) > ONE_PUBLISH:
+                before = snapshot = self._published(snapshot)
+                _release_memory()
+            if len(missing):
+                snapshot = self._fill_best(snapshot, missing)
         if snapshot is not before or not published:
             self._publish(snapshot)
         elif changes.tasks:  # they held what they held before
@@ -136,7 +145,7 @@ class IndexRun:
             changes.gone.extend((name, path) for path in sorted(indexed - present))
             for entry in place.listing.files:
                 record = known.get(entry.path)
-                if record and record.unchanged(entry.size, entry.mtime_ns, self.rules):
+                if record and record.unchanged(entry, self.rules):
                     self.report.files_unchanged += 1
                     skipped.update([record.skipped] if record.skipped else [])
                     continue
@@ -186,11 +195,10 @@ class IndexRun:
     def _delete(
         self, gone: Sequence[tuple[str, str]], known: dict[tuple[str, str], dict[str, int]]
     ) -> None:
+        self.manifest.delete_files(gone)  # first: a record must never outlive its rows
         ids = sorted({id_ for file in gone for id_ in known.get(file, ())})
         self.store.delete(ids)
         self.report.patterns_removed += len(ids)
-        for source in {source for source, _ in gone}:
-            self.manifest.delete_files(source, [path for name, path in gone if name == source])
 
     def _count(self, task: Task, prepared: Prepared) -> None:
         report = self.report
@@ -205,14 +213,15 @@ class IndexRun:
         report.plain_text += prepared.language == "text"
         report.source_bytes += task.entry.size
 
-    def _fill_best(self, snapshot: Snapshot) -> Snapshot:
-        """Add the best tier's missing vectors; if that takes long, publish the fast tier first."""
-        missing = np.flatnonzero(~snapshot.rows.has_best())
-        if not len(missing):
-            return snapshot
+    def _published(self, snapshot: Snapshot) -> Snapshot:
+        """Publish what the fast tier can answer already, and keep no copy of it in memory."""
+        self._publish(snapshot)
+        self.store.reopen()  # the fast vectors' graph is not needed any more
+        return Snapshot.load(self.derived, snapshot.generation) or snapshot
+
+    def _fill_best(self, snapshot: Snapshot, missing: npt.NDArray[np.int64]) -> Snapshot:
+        """Add the best tier's missing vectors."""
         self.store.create_best(self.rules)
-        if len(missing) > ONE_PUBLISH:
-            self._publish(snapshot)
         best = np.zeros((len(snapshot.rows), self.best.dimension), dtype=np.float32)
         if snapshot.rows.best.shape == best.shape:
             best[:] = snapshot.rows.best
@@ -271,6 +280,13 @@ class IndexRun:
             writing=False,
         )
         snapshot.prune(self.derived)
+
+
+def _release_memory() -> None:
+    """Give back what was freed: glibc keeps it, a third of the memory after a first index."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim:
+        trim(0)
 
 
 def index(

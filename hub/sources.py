@@ -111,6 +111,8 @@ def _canonical(workspace: Workspace, location: str, base: Path) -> str:
     """
     if is_git_url(location):
         return location
+    if not location.strip():
+        raise HubError("'' is no source: give a folder, a file or a git URL; '.' is this folder")
     try:
         path = Path(os.path.realpath(base / Path(location).expanduser()))
         path.as_posix().encode()
@@ -159,7 +161,7 @@ def stale_files(workspace: Workspace, manifest: Manifest, source: Source) -> tup
         return 0, str(error)
     entries = {entry.path: entry for entry in listing.files}
     changed = sum(
-        record is None or not record.same_stat(entry.size, entry.mtime_ns, rules)
+        record is None or not record.same_stat(entry, rules)
         for path, entry in entries.items()
         for record in [known.get(path)]
     )

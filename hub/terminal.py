@@ -127,7 +127,8 @@ def pattern_text(
                 _line(f"{name:6} {other.location}  {other.kind} {other.symbol}  id {other.id[:10]}")
             )
     facts += [_line(f"method {p.location}  {p.signature}  id {p.id[:10]}") for p in outline]
-    return "\n".join(facts) + "\n\n" + pattern.text.strip("\n")
+    text = "\n".join(map(_line, pattern.text.strip("\n").split("\n")))
+    return "\n".join(facts) + "\n\n" + text
 
 
 def status_text(status: Status, *, with_files: bool) -> str:
@@ -173,7 +174,7 @@ def read_queries(path: Path) -> Iterator[str]:
         HubError: the file cannot be read, or a line is no {"query": text}; names the line.
     """
     try:
-        lines = path.read_bytes().decode().split("\n")
+        lines = path.read_bytes().decode("utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise HubError(f"{path} cannot be read: {error}") from error
     for number, line in enumerate(lines, start=1):
@@ -181,7 +182,7 @@ def read_queries(path: Path) -> Iterator[str]:
             continue
         try:
             query = json.loads(line)["query"]
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise HubError(
                 f'{path}:{number}: expected {{"query": "..."}}, got {line[:80]}'
             ) from error
@@ -191,13 +192,13 @@ def read_queries(path: Path) -> Iterator[str]:
 
 
 def _line(text: str) -> str:
-    """One line that cannot steer a terminal, whatever a file is called."""
-    return "".join(char if char.isprintable() else "?" for char in text).rstrip()
+    """One line that cannot steer a terminal, whatever a file is called or contains."""
+    return "".join(char if char.isprintable() or char == "\t" else "?" for char in text).rstrip()
 
 
 def _indented(text: str, limit: int) -> str:
     lines = [line for line in text.strip("\n").splitlines() if line.strip()]
-    shown = [f"    | {line[:110]}" for line in lines[:limit]]
+    shown = [f"    | {_line(line[:110])}" for line in lines[:limit]]
     return "\n".join(
         shown + ([f"    | ... {len(lines) - limit} more lines"] if len(lines) > limit else [])
     )

@@ -1,6 +1,7 @@
 """Prepared files on their way into Chroma, a batch at a time.
 
-The order of a batch is what a kill relies on: rows first, then the record that they are there.
+The order of a batch is what a kill relies on: the records of its files go, then rows change, then
+the new records say that they are there.
 """
 
 from __future__ import annotations
@@ -95,6 +96,8 @@ class PatternWriter:
         new = [i for i, p in enumerate(patterns) if p.id not in old]
         kept = [p for p in patterns if p.id in old]
         gone = old.difference(p.id for p in patterns)
+        changed = [prepared for prepared in files if not prepared.same]
+        self._manifest.delete_files([(f.source, f.entry.path) for f in changed])
         self._store.add([patterns[i] for i in new], fast[new])
         self._store.update(kept)
         self._store.delete(sorted(gone))
@@ -111,6 +114,7 @@ def _record(prepared: Prepared, rules: str) -> FileRecord:
         path=prepared.entry.path,
         size=prepared.entry.size,
         mtime_ns=prepared.entry.mtime_ns,
+        ctime_ns=prepared.entry.ctime_ns,
         seen_ns=prepared.seen_ns,
         digest=prepared.digest,
         rules=rules,

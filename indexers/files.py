@@ -309,7 +309,8 @@ def _symlink_reason(root: bytes, link: bytes) -> str:
         target = os.path.realpath(link, strict=True)
     except OSError:
         return "broken-symlink"
-    return "symlink" if target.startswith(os.path.join(root, b"")) else "symlink-outside"
+    inside = os.path.join(target, b"").startswith(os.path.join(root, b""))
+    return "symlink" if inside else "symlink-outside"
 
 
 def _readable(root: Path) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -247,7 +248,8 @@ def test_search_prints_places_and_first_lines(indexed: Path) -> None:
         (["x", "--language", "pyton"], "did you mean 'python'? (there are: markdown, python,"),
         (["x", "--kind", "routine"], "kind 'routine'"),
         (["x", "--source", "other"], "source 'other' (there are: code)"),
-        (["x", "--path", "!"], "path '!' is no gitignore-style pattern"),
+        (["x", "--path", "!"], "path '!' selects nothing"),
+        (["x", "--path", ""], "path '' selects nothing"),
         (["x", "--frobnicate"], "No such option"),
         (["--queries", "missing.jsonl"], "missing.jsonl cannot be read"),
     ],
@@ -256,6 +258,36 @@ def test_a_wrong_search_is_explained(indexed: Path, arguments: list[str], messag
     result = run("search", *arguments, status=2)
     assert message in " ".join(result.stderr.split())
     assert result.stdout == ""
+
+
+def test_text_from_a_file_cannot_steer_a_terminal(project: Path) -> None:
+    (project / "code/escape.py").write_text("def escape():\n    return '\x1b[2J\x1b]0;title\x07'\n")
+    run("index", "code")
+    hit = parsed("search", "escape", "-n", 1)["hits"][0]
+    assert "\x1b" in hit["text"]  # JSON keeps the text as it is
+    for out in (run("search", "escape").stdout, run("show", hit["id"]).stdout):
+        assert "\x1b" not in out
+        assert "return '?[2J?]0;title?'" in out
+
+
+@pytest.mark.parametrize(("encoding", "target"), [("utf-8", "/dev/full"), ("ascii", "out.txt")])
+def test_output_that_cannot_be_written_is_an_error_or_escaped(
+    indexed: Path, encoding: str, target: str
+) -> None:
+    Path("code/wide.py").write_text("def wide():\n    return '日本語'\n")
+    run("index", "code")
+    with Path(target).open("w") as output:
+        done = subprocess.run(
+            [sys.executable, driver(indexed), "search", "wide", "--json"],
+            env={**os.environ, "PYTHONIOENCODING": encoding},
+            stdout=output, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    assert "Traceback" not in done.stderr
+    if target == "/dev/full":
+        assert done.returncode == 2
+        assert "No space left on device" in done.stderr
+    else:
+        assert json.loads(Path(target).read_text().replace("\\u", "u"))["hits"]
 
 
 def test_queries_of_a_file_are_answered_line_by_line(indexed: Path) -> None:
@@ -272,6 +304,7 @@ def test_queries_of_a_file_are_answered_line_by_line(indexed: Path) -> None:
     ("line", "message"),
     [
         ("no json", "expected"),
+        pytest.param("[" * 200_000, "expected", id="nested"),
         ('["a"]', "expected"),
         ('{"q": "a"}', "expected"),
         ('{"query": 3}', "the query is 3"),
@@ -354,7 +387,7 @@ def test_export_writes_examples_and_counts_what_it_left_out(indexed: Path) -> No
 
 def test_export_to_a_place_that_cannot_be_written_is_an_error(indexed: Path) -> None:
     assert "cannot be written" in run("export", "missing/out.jsonl", status=2).stderr
-    assert "cannot be written" in run("export", "code", status=2).stderr
+    assert "is a folder" in run("export", "code", status=2).stderr
     assert sorted(path.name for path in indexed.iterdir()) == [".patternhub", "code"]
 
 

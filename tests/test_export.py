@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -98,9 +100,9 @@ def test_exports_are_in_order_and_byte_identical(indexed: Hub, tree: Path, tmp_p
 
 def test_a_path_that_cannot_be_written_is_named(indexed: Hub, tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
-    for path in (tmp_path / "folder", tmp_path / "missing/out.jsonl"):
-        with pytest.raises(HubError, match="cannot be written"):
-            indexed.export(path)
+    for path, message in (("folder", "is a folder"), ("missing/out.jsonl", "cannot be written")):
+        with pytest.raises(HubError, match=message):
+            indexed.export(tmp_path / path)
     assert list((tmp_path / "folder").iterdir()) == []
     assert not list(tmp_path.glob(".*.tmp"))
 
@@ -121,6 +123,16 @@ def test_an_export_that_fails_leaves_the_file_that_was_there(
         indexed.export(path)
     assert path.read_text() == "as it was\n"
     assert not list(tmp_path.glob(".*.tmp"))
+
+
+def test_a_pipe_is_written_to_and_not_replaced(indexed: Hub, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor() as pool:
+        read = pool.submit(pipe.read_text)
+        written = indexed.export(pipe).written
+    assert pipe.is_fifo()
+    assert read.result().count("\n") == written > 0
 
 
 def test_an_export_replaces_the_file_a_link_points_to(indexed: Hub, tmp_path: Path) -> None:

@@ -199,6 +199,18 @@ def test_a_source_that_is_gone_is_named_and_the_others_are_indexed(
     assert report.patterns_total == hub.status().patterns  # nothing was thrown away
 
 
+def test_one_location_needs_no_list(hub: Hub, tree: Path) -> None:
+    """A string is a sequence too, of letters: it must not be taken for paths."""
+    assert hub.index(str(tree)).sources == hub.index(tree).sources == [tree.name]
+
+
+@pytest.mark.parametrize("location", ["", "  "])
+def test_an_empty_location_is_refused(hub: Hub, location: str) -> None:
+    """It comes from a variable that was never set, and would index the folder it stands in."""
+    with pytest.raises(HubError, match="'' is no source"):
+        hub.index([location])
+
+
 def test_nothing_to_index_says_what_to_do(hub: Hub) -> None:
     with pytest.raises(HubError, match=r"name a folder, file or git URL.*hub\.toml"):
         hub.index()

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+import shlex
+import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from hub.cli import main
 
@@ -15,6 +19,28 @@ README = (ROOT / "README.md").read_text()
 
 def test_the_first_command_stands_in_the_first_15_lines() -> None:
     assert any(line.startswith("$ patternhub") for line in README.splitlines()[:15])
+
+
+@pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="shown for Python 3.11")
+def test_the_first_output_is_what_the_command_prints(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But for the score, which depends on what else is indexed."""
+    shown = README.split("```console\n")[1].split("```")[0]
+    command, _, output = shown.partition("\n")
+    arguments = shlex.split(command)[2:]
+    assert arguments[:2] == ["--hub", "demo"]
+    demo = tmp_path / "demo"
+    demo.mkdir()
+    package = Path(sysconfig.get_path("stdlib")) / "asyncio"
+    for each in (["index", str(package)], arguments[2:]):
+        result = CliRunner().invoke(main, ["--hub", str(demo), *each])
+        assert result.exit_code == 0, result.output
+    assert _without_score(result.output) == _without_score(output)
+
+
+def _without_score(text: str) -> str:
+    return re.sub(r"score [\d.]+|\d+-\d+", "", text)
 
 
 def test_every_verb_of_the_command_is_in_the_readme_and_no_other() -> None:

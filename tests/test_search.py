@@ -8,7 +8,7 @@ import sys
 import sysconfig
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -119,7 +119,10 @@ def test_a_smaller_limit_is_the_beginning_of_a_larger_one(library: Hub, query: s
         ({"kind": "functions"}, r"kind 'functions'; did you mean 'function'\?.*class, function"),
         ({"source": "jsn"}, r"source 'jsn'; did you mean 'json'\? \(there are: http, json, tree\)"),
         ({"language": "cobol"}, r"language 'cobol'.*there are: .*python.*typescript"),
-        ({"path": "!"}, r"path '!' is no gitignore-style pattern"),
+        ({"path": "!"}, r"path '!' selects nothing"),
+        ({"kind": 5}, r"kind '5'"),
+        ({"mode": "fuzzy"}, r"mode = 'fuzzy': there are hybrid, dense, lexical"),
+        ({"tier": "slow"}, r"tier = 'slow': there are fast, best"),
     ],
 )
 def test_an_unknown_filter_value_is_named_with_the_known_ones(
@@ -135,9 +138,9 @@ def test_an_empty_query_is_refused(library: Hub, query: str) -> None:
         library.search(query)
 
 
-@pytest.mark.parametrize("limit", [0, -3])
-def test_a_limit_below_one_is_refused(library: Hub, limit: int) -> None:
-    with pytest.raises(HubError, match=f"limit = {limit}: at least one"):
+@pytest.mark.parametrize("limit", [0, -3, "3"])
+def test_a_limit_that_is_no_number_of_hits_is_refused(library: Hub, limit: Any) -> None:
+    with pytest.raises(HubError, match=f"limit = {limit!r}: a number of hits"):
         library.search("decode", limit=limit)
 
 

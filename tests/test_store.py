@@ -257,7 +257,15 @@ def damage(path: Path) -> None:
 
 
 def record(path: str, **changes: object) -> FileRecord:
-    values = {"size": 10, "mtime_ns": 5, "seen_ns": 6, "digest": "d", "rules": "r", "skipped": ""}
+    values = {
+        "size": 10,
+        "mtime_ns": 5,
+        "ctime_ns": 5,
+        "seen_ns": 6,
+        "digest": "d",
+        "rules": "r",
+        "skipped": "",
+    }
     return FileRecord(source="s", path=path, **{**values, **changes})  # type: ignore[arg-type]
 
 
@@ -289,7 +297,7 @@ class TestManifest:
     def test_files_are_replaced_and_deleted(self, manifest: Manifest) -> None:
         manifest.put_files([record("a"), record("b")])
         manifest.put_files([record("a", digest="new")])
-        manifest.delete_files("s", ["b", "unknown"])
+        manifest.delete_files([("s", "b"), ("s", "unknown")])
         assert manifest.files("s") == {"a": record("a", digest="new")}
 
     def test_totals_and_skips_count_every_file_once(self, manifest: Manifest) -> None:
@@ -310,10 +318,11 @@ class TestManifest:
         seen = 10 * RACY_NS
         settled = record("a", mtime_ns=seen - RACY_NS - 1, seen_ns=seen)
         racy = record("a", mtime_ns=seen - RACY_NS, seen_ns=seen)
-        assert settled.unchanged(10, settled.mtime_ns, "r")
-        assert not racy.unchanged(10, racy.mtime_ns, "r")
-        for size, mtime, rules in ((11, 0, "r"), (10, 1, "r"), (10, 0, "other")):
-            assert not settled.unchanged(size, settled.mtime_ns + mtime, rules)
+        assert settled.unchanged(settled, "r")
+        assert not racy.unchanged(racy, "r")
+        assert not settled.unchanged(settled, "other")
+        for change in ("size", "mtime_ns", "ctime_ns"):
+            assert not settled.unchanged(replace(settled, **{change: 11}), "r")
 
     def test_a_damaged_file_is_named(self, tmp_path: Path) -> None:
         path = tmp_path / "broken.db"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import resource
@@ -225,6 +226,61 @@ def test_rows_without_a_record_go_with_their_file(hub: Hub, tree: Path, tmp_path
     hub = Hub.open(hub.workspace.folder, encoders=word_encoders())
     hub.index([tree])
     assert_sound(hub, clean_build(tmp_path / "clean", tree))
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL at one place: nothing in the code catches it."""
+
+
+@pytest.mark.parametrize("verb", ["index", "forget"])
+@pytest.mark.parametrize("place", ["Manifest.put_files", "PatternStore.delete", "PatternStore.add"])
+@pytest.mark.parametrize("change", ["rewritten", "deleted"])
+def test_a_kill_between_rows_and_records_is_no_loss_when_the_tree_is_as_before(
+    hub: Hub, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    verb: str, place: str, change: str,
+) -> None:  # fmt: skip
+    """A record must never say that rows are there which a killed run had already removed."""
+    age(tree)
+    hub.index([tree])
+    before = contents(hub)
+    retry = tree / "src/retry.py"
+    original, times = retry.read_bytes(), retry.stat()
+    if change == "deleted":
+        retry.unlink()
+    else:
+        retry.write_text("def something_else_entirely():\n    return 1\n")
+    name = place.partition(".")[2]
+    owner = "hub.store.manifest" if place.startswith("Manifest") else "hub.store.chroma"
+    real = getattr(getattr(sys.modules[owner], place.partition(".")[0]), name)
+
+    def done_then_killed(*arguments: object) -> None:
+        if name != "put_files":
+            real(*arguments)
+        raise Killed
+
+    monkeypatch.setattr(f"{owner}.{place}", done_then_killed)
+    with contextlib.suppress(Killed):
+        hub.forget(tree.name) if verb == "forget" else hub.index([tree])
+    monkeypatch.undo()
+    retry.write_bytes(original)
+    os.utime(retry, ns=(times.st_atime_ns, times.st_mtime_ns))
+    again = Hub.open(hub.workspace.folder, encoders=word_encoders())
+    again.index([tree])
+    assert contents(again).keys() == before.keys()
+
+
+def test_files_that_swap_names_are_noticed(hub: Hub, tmp_path: Path) -> None:
+    folder = tmp_path / "swap"
+    folder.mkdir()
+    one, two, spare = (folder / name for name in ("one.py", "two.py", "spare"))
+    one.write_text("def alpha():\n    return 1\n")
+    two.write_text("def gamma():\n    return 2\n")
+    age(folder)
+    os.utime(two, ns=(one.stat().st_atime_ns, one.stat().st_mtime_ns))
+    hub.index([folder])
+    one.rename(spare), two.rename(one), spare.rename(two)
+    hub.index([folder])
+    assert hub.search("gamma")[0].pattern.path == "one.py"
 
 
 def test_a_source_without_a_record_can_be_forgotten(hub: Hub, tree: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -48,15 +49,22 @@ def export(store: PatternStore, path: Path) -> ExportReport:
     patterns = [p for page, _ in store.pages() for p in page]
     patterns.sort(key=lambda p: (p.source, p.path, p.start_byte))
     try:
-        with (
-            atomic_path(path.resolve()) as temporary,
-            temporary.open("w", encoding="utf-8") as file,
-        ):
+        with _writable(path) as target, target.open("w", encoding="utf-8") as file:
             for example in examples(patterns, report):
                 file.write(json.dumps(example, ensure_ascii=False, sort_keys=True) + "\n")
     except OSError as error:
         raise HubError(f"{path} cannot be written: {error}") from error
     return report
+
+
+def _writable(path: Path) -> AbstractContextManager[Path]:
+    """What to write to: a file that replaces ``path`` at the end, but a device or pipe itself."""
+    if path.is_dir():
+        raise HubError(f"{path} is a folder; name a file in it")
+    in_dev = path.is_absolute() and path.parts[1:2] == ("dev",)
+    if in_dev or (path.exists() and not path.is_file()):
+        return nullcontext(path)
+    return atomic_path(path.resolve())
 
 
 def examples(patterns: Iterable[Pattern], report: ExportReport) -> Iterator[dict[str, Any]]:

@@ -147,8 +147,9 @@ def _top(scores: Vectors, limit: int, mask: Mask | None) -> tuple[RowNumbers, Ve
 
 
 def _known(labels: Labels, value: str, name: str) -> int:
-    code = labels.code(value)
+    code = labels.code(value) if isinstance(value, str) else -1
     if code < 0:
+        value = str(value)
         close = difflib.get_close_matches(value, labels.names, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
         raise HubError(
@@ -161,6 +162,8 @@ def _known(labels: Labels, value: str, name: str) -> int:
 def _matching(pattern: str, paths: tuple[str, ...]) -> Mask:
     from pathspec import GitIgnoreSpec
 
+    if not pattern.strip() or pattern.startswith(("!", "#")):
+        raise HubError(f"path {pattern!r} selects nothing: give a pattern such as 'src/**'")
     try:
         spec = GitIgnoreSpec.from_lines([pattern])
     except ValueError as error:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from hub.config import MODES, TIERS
 from hub.errors import HubError
 from hub.search.ranking import DENSE_WEIGHT, lexical_scores, path_prior, rank, standard
 from hub.store.snapshot import Snapshot
@@ -95,8 +96,11 @@ class Retriever:
             raise HubError("the query is empty: give words, a sentence or an identifier")
         if query != query.encode(errors="replace").decode():
             raise HubError(f"the query {query!r} is not UTF-8 text")
-        if limit < 1:
-            raise HubError(f"limit = {limit}: at least one hit has to be asked for")
+        if not isinstance(limit, int) or limit < 1:
+            raise HubError(f"limit = {limit!r}: a number of hits from 1 up is needed")
+        for name, value, known in (("mode", mode, MODES), ("tier", tier or "best", TIERS)):
+            if value not in known:
+                raise HubError(f"{name} = {value!r}: there are {', '.join(known)}")
         generation = self.current()
         tier = _usable_tier(generation, tier)
         rows = generation.snapshot.rows
@@ -202,7 +206,7 @@ def current_snapshot(store: PatternStore, derived: Path, state: State) -> tuple[
         if snapshot is None and state.generation == asked.generation:
             store.reopen()
             snapshot = Snapshot.from_store(state.generation, store)
-            with contextlib.suppress(OSError):  # read-only, or a writer tidies up meanwhile
+            with contextlib.suppress(OSError):  # a writer tidies up meanwhile
                 snapshot.save(derived)
     return snapshot, state
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import gc
 import os
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -137,9 +137,10 @@ class PatternStore:
         digests = f"{metadata.get('digest')}, fast tier {metadata.get('fast_digest')}"
         own = f"{self._best.digest}, fast tier {self._fast.digest}"
         return (
-            f"this hub's vectors were written by model {metadata.get('model')!r} (digest {digests}), "
-            f"the configuration names {self._best.name!r} (digest {own}): run `patternhub index` "
-            "to embed the patterns anew, or restore embedding.model in hub.toml"
+            f"this hub's vectors were written by model {metadata.get('model')!r} "
+            f"(digest {digests}), the configuration names {self._best.name!r} (digest {own}): "
+            "run `patternhub index` to embed the patterns anew, or restore embedding.model in "
+            "hub.toml"
         )
 
     def set_state(self, **changes: Any) -> None:
@@ -334,7 +335,7 @@ def _connect(config: Config, folder: Path) -> Any:
         if store.url:
             return _server(store.url, settings, place)
         SharedSystemClient.clear_system_cache()  # else a path is opened once in a process
-        with _one_opens(folder):
+        with FileLock(folder / "opening.lock"):  # the first to open makes the tables
             return chromadb.PersistentClient(folder / "chroma", settings=settings)
     except HubError:
         raise
@@ -343,11 +344,6 @@ def _connect(config: Config, folder: Path) -> Any:
             f"the Chroma store at {_place(config, folder)} cannot be opened: {error}; "
             "`patternhub doctor` says more"
         ) from error
-
-
-def _one_opens(folder: Path) -> AbstractContextManager[Any]:
-    """The first to open an embedded store makes its tables: nobody else may open it meanwhile."""
-    return FileLock(folder / "opening.lock") if os.access(folder, os.W_OK) else nullcontext()
 
 
 def _place(config: Config, folder: Path) -> str:

@@ -7,7 +7,7 @@ nothing is embedded again.
 from __future__ import annotations
 
 from dataclasses import astuple, dataclass, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from hub.store.sqlite import Database
 
@@ -22,7 +22,7 @@ CREATE TABLE IF NOT EXISTS source (
     name TEXT PRIMARY KEY, location TEXT UNIQUE NOT NULL, revision TEXT NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS file (
-    source TEXT, path TEXT, size INTEGER, mtime_ns INTEGER, seen_ns INTEGER,
+    source TEXT, path TEXT, size INTEGER, mtime_ns INTEGER, ctime_ns INTEGER, seen_ns INTEGER,
     digest TEXT, rules TEXT, skipped TEXT,
     PRIMARY KEY (source, path)
 ) WITHOUT ROWID;
@@ -39,6 +39,19 @@ class Source:
     revision: str = ""
 
 
+class FileStat(Protocol):
+    """The numbers of a file that change with its content."""
+
+    @property
+    def size(self) -> int: ...
+
+    @property
+    def mtime_ns(self) -> int: ...
+
+    @property
+    def ctime_ns(self) -> int: ...
+
+
 @dataclass(frozen=True, slots=True)
 class FileRecord:
     """One listed file: ``skipped`` is the reason it has no patterns, or empty.
@@ -50,19 +63,21 @@ class FileRecord:
     path: str
     size: int
     mtime_ns: int
+    ctime_ns: int  # tells files apart that were renamed over each other
     seen_ns: int
     digest: str
     rules: str
     skipped: str
 
-    def same_stat(self, size: int, mtime_ns: int, rules: str) -> bool:
-        """Whether a file of this size and time looks like the one that was indexed."""
-        return (self.size, self.mtime_ns, self.rules) == (size, mtime_ns, rules)
+    def same_stat(self, stat: FileStat, rules: str) -> bool:
+        """Whether a file of this size and these times looks like the one that was indexed."""
+        mine = (self.size, self.mtime_ns, self.ctime_ns, self.rules)
+        return mine == (stat.size, stat.mtime_ns, stat.ctime_ns, rules)
 
-    def unchanged(self, size: int, mtime_ns: int, rules: str) -> bool:
+    def unchanged(self, stat: FileStat, rules: str) -> bool:
         """Whether it can be trusted to hold what it held, without reading it."""
         settled = self.mtime_ns < self.seen_ns - RACY_NS
-        return settled and self.same_stat(size, mtime_ns, rules)
+        return settled and self.same_stat(stat, rules)
 
 
 class Manifest:
@@ -102,11 +117,10 @@ class Manifest:
                 [astuple(record) for record in records],
             )
 
-    def delete_files(self, source: str, paths: Iterable[str]) -> None:
+    def delete_files(self, files: Iterable[tuple[str, str]]) -> None:
+        """Forget files, given as (source, path)."""
         with self._db.writing() as db:
-            db.executemany(
-                "DELETE FROM file WHERE source = ? AND path = ?", [(source, p) for p in paths]
-            )
+            db.executemany("DELETE FROM file WHERE source = ? AND path = ?", list(files))
 
     def put_skips(self, source: str, skips: Iterable[tuple[str, str]]) -> None:
         """Replace what a source's listing left out: (path, reason)."""

@@ -7,9 +7,11 @@ as a whole, never edited, and rebuilt from the collections when it is missing. R
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +22,6 @@ from hub.store.lexical import BM25, ChunkTerms, Postings, chunk_terms, name_hash
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from pathlib import Path
 
     from hub.store.chroma import PatternStore
     from hub.types import Pattern, Vectors
@@ -219,7 +220,7 @@ class Snapshot:
                 if isinstance(column, tuple):
                     names[key] = column
                 else:
-                    np.save(target / f"{key}.npy", column)
+                    _save(target / f"{key}.npy", column)
             (target / "names.json").write_text(json.dumps(names))
 
     @classmethod
@@ -268,6 +269,16 @@ class Snapshot:
         ]
         keys = rows.sources.codes.astype(np.int64) * width + rows.paths.codes
         return np.isin(keys, np.array(wanted, dtype=np.int64))
+
+
+def _save(path: Path, column: Any) -> None:
+    """Write a column; one that is a generation's whole file already becomes a link to it."""
+    if isinstance(column, np.memmap) and column.filename:
+        with contextlib.suppress(OSError):  # gone by now, or a file system without links
+            if Path(column.filename).stat().st_size == column.offset + column.nbytes:
+                path.hardlink_to(column.filename)
+                return
+    np.save(path, column)
 
 
 def empty_rows(dimension: int) -> Rows:
