@@ -56,8 +56,8 @@ class Embedding(_Section):
     model: str = Field(
         default="all-MiniLM-L6-v2",
         min_length=1,
-        description="the packaged model, a local folder, a sentence-transformers model id (extra "
-        "'train'), or the model's name at the endpoint",
+        description="the packaged model; a local folder with a model or a tuned retriever; a "
+        "sentence-transformers model id (extra 'train'); or the model's name at the endpoint",
     )
     endpoint: str = Field(
         default="",

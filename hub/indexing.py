@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import json
 import logging
 import sqlite3
 import time
@@ -28,7 +29,7 @@ from hub.reporting import IndexReport, silent
 from hub.sources import locate, rules_digest
 from hub.store.chroma import StoreError
 from hub.store.embedding import pattern_vectors
-from hub.store.manifest import Manifest
+from hub.store.manifest import Manifest, Source
 from hub.store.snapshot import Snapshot, empty_rows
 from hub.store.vectors import VectorCache
 from hub.writing import PatternWriter, rows_by_file
@@ -120,9 +121,8 @@ class IndexRun:
 
     def forget(self, name: str, snapshot: Snapshot) -> None:
         """Remove a source: its rows, its records, then the generation that had them."""
-        files = [
-            (name, path) for path in self.manifest.files(name).keys() | snapshot.paths_of(name)
-        ]
+        paths = self.manifest.files(name).keys() | snapshot.rows_by_path(name).keys()
+        files = [(name, path) for path in paths]
         self.store.set_state(writing=True)
         self._delete(files, rows_by_file(snapshot, files))
         self.manifest.delete_source(name)
@@ -141,10 +141,13 @@ class IndexRun:
             skipped.update(skip.reason for skip in place.listing.skipped)
             known = self.manifest.files(name)
             present = {entry.path for entry in place.listing.files}
-            indexed = known.keys() | before.paths_of(name)  # rows can outlive their record
+            rows = before.rows_by_path(name)
+            indexed = known.keys() | rows.keys()  # rows can outlive their record, and it them
             changes.gone.extend((name, path) for path in sorted(indexed - present))
             for entry in place.listing.files:
                 record = known.get(entry.path)
+                if record and record.patterns != rows.get(entry.path, 0):
+                    record = None  # of another store, or of rows that somebody removed
                 if record and record.unchanged(entry, self.rules):
                     self.report.files_unchanged += 1
                     skipped.update([record.skipped] if record.skipped else [])
@@ -156,7 +159,7 @@ class IndexRun:
                         entry=entry,
                         max_chars=self.config.chunks.max_chars,
                         known=record.digest if record and record.rules == self.rules else "",
-                        new=record is None,
+                        new=entry.path not in known,
                     )
                 )
         self.report.skipped = dict(skipped)
@@ -274,7 +277,9 @@ class IndexRun:
         """Make ``snapshot`` the generation that readers see."""
         complete = bool(snapshot.rows.has_best().all()) and snapshot.rows.best.shape[1] > 0
         snapshot.save(self.derived)
+        sources = {source.name: source.location for source in self.manifest.sources()}
         self.store.set_state(
+            sources=json.dumps(sources, sort_keys=True),  # the manifest can be deleted
             generation=snapshot.generation,
             best_complete=complete,
             writing=False,
@@ -298,6 +303,9 @@ def index(
 ) -> IndexReport:
     """See :meth:`hub.api.Hub.index`."""
     with _writing(workspace) as manifest:
+        if not manifest.sources():
+            for name, location in workspace.store.sources().items():
+                manifest.put_source(Source(name, location))
         located, failed = locate(workspace, manifest, locations)
         run, snapshot, published = _start(workspace, manifest, progress or silent)
         with closing(run.cache):
@@ -364,7 +372,7 @@ def _start(
     workspace.store.create(rules)
     state = workspace.store.state()
     assert state is not None  # create made it
-    derived = workspace.store_folder / "derived"
+    derived = workspace.derived
     snapshot = None if state.writing else Snapshot.load(derived, state.generation)
     published = snapshot is not None
     if snapshot is None:

@@ -24,6 +24,7 @@ import numpy as np
 from hub.store.embedding import pattern_vectors
 from hub.store.lexical import ChunkTerms, chunk_terms
 from hub.types import CHUNK_FIELDS, Pattern
+from hub.words import signed_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -146,11 +147,16 @@ def prepare_batch(tasks: Sequence[Task], encoder: Encoder) -> list[Prepared]:
 
 
 def with_ids(source: str, chunks: Sequence[Chunk]) -> tuple[Pattern, ...]:
-    """Patterns whose ids follow from source, path, name and text alone, wherever they stand."""
+    """Patterns whose ids follow from where they are from and what is embedded of them.
+
+    Lines are no part of that: a pattern keeps its id when it moves within its file.
+    """
     seen: Counter[str] = Counter()
     patterns = []
     for chunk in chunks:
-        key = "\0".join((source, chunk.path, chunk.kind, chunk.symbol, str(chunk.part), chunk.text))
+        key = "\0".join(
+            (source, chunk.path, chunk.kind, chunk.symbol, str(chunk.part), signed_text(chunk))
+        )
         nth, seen[key] = seen[key], seen[key] + 1
         id_ = hashlib.blake2b(f"{key}\0{nth}".encode(), digest_size=16).hexdigest()
         fields = {name: getattr(chunk, name) for name in CHUNK_FIELDS}

@@ -25,8 +25,13 @@ def split_words(text: str) -> list[str]:
 
 
 def content_text(chunk: Chunk) -> str:
-    """Qualified name in words, then the text, which opens with the signature."""
-    return f"{' '.join(split_words(chunk.symbol))}\n{chunk.text}"
+    """Qualified name in words, then the text under its signature."""
+    return f"{' '.join(split_words(chunk.symbol))}\n{signed_text(chunk)}"
+
+
+def signed_text(chunk: Chunk) -> str:
+    """The text; the later parts of a long function are headed by the signature they lack."""
+    return f"{chunk.signature}\n{chunk.text}" if chunk.part > 1 else chunk.text
 
 
 def place_text(path: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -32,8 +33,11 @@ class Workspace:
 
     @property
     def derived(self) -> Path:
-        """Where generations of derived columns live."""
-        return self.store_folder / "derived"
+        """Where generations of derived columns live, apart for each store they derive from."""
+        store = self.config.store
+        place = (store.url, store.cloud, store.tenant, store.database, store.name)
+        key = f"{place} {self.encoders.fast.digest}"
+        return self.store_folder / "derived" / hashlib.sha256(key.encode()).hexdigest()[:8]
 
     @property
     def manifest_path(self) -> Path:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from hub.types import Pattern, Vectors
 
 WRITE_BATCH = 1000  # patterns a write
+PASSING = ("unreadable", "changed")  # reasons to skip a file that may be gone the next time
 
 
 class PatternWriter:
@@ -101,14 +102,19 @@ class PatternWriter:
         self._store.add([patterns[i] for i in new], fast[new])
         self._store.update(kept)
         self._store.delete(sorted(gone))
-        self._manifest.put_files([_record(prepared, self._rules) for prepared in files])
+        self._manifest.put_files(
+            [
+                _record(f, self._rules, len(self._known.get((f.source, f.entry.path), ())))
+                for f in files
+            ]
+        )
         self._report.patterns_added += len(new)
         self._report.patterns_kept += len(kept)
         self._report.patterns_removed += len(gone)
 
 
-def _record(prepared: Prepared, rules: str) -> FileRecord:
-    """What the manifest keeps of a prepared file."""
+def _record(prepared: Prepared, rules: str, known: int) -> FileRecord:
+    """What the manifest keeps of a prepared file, which had ``known`` rows before."""
     return FileRecord(
         source=prepared.source,
         path=prepared.entry.path,
@@ -117,8 +123,9 @@ def _record(prepared: Prepared, rules: str) -> FileRecord:
         ctime_ns=prepared.entry.ctime_ns,
         seen_ns=prepared.seen_ns,
         digest=prepared.digest,
-        rules=rules,
+        rules="" if prepared.skipped in PASSING else rules,
         skipped=prepared.skipped,
+        patterns=known if prepared.same else len(prepared.patterns),
     )
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CHUNKER_VERSION", "LANGUAGES", "chunk_file", "detect_language"]
 
-CHUNKER_VERSION = 1  # raise it whenever the same file would be cut or named differently
+CHUNKER_VERSION = 2  # raise it whenever the same file would be cut or named differently
 _HEAD = 8192
 
 

@@ -140,30 +140,35 @@ def _types(names: str) -> frozenset[str]:
     return frozenset(names.split())
 
 
-_PYTHON_CLAUSES = "elif_clause else_clause except_clause except_group_clause finally_clause block"
+_PYTHON_CLAUSES = (
+    "elif_clause else_clause except_clause except_group_clause finally_clause case_clause block"
+)
 _PYTHON = Grammar(
     name="python",
     roles=_roles(
         functions="function_definition",
         classes="class_definition",
-        transparent=f"if_statement try_statement {_PYTHON_CLAUSES}",
+        transparent="if_statement try_statement with_statement for_statement while_statement"
+        f" match_statement {_PYTHON_CLAUSES}",
     ),
     wrappers=_types("decorated_definition"),
     silent=_types(_PYTHON_CLAUSES),
     docstring=syntax.python_docstring,
 )
+_JAVASCRIPT_CLAUSES = "else_clause catch_clause finally_clause statement_block"
 _JAVASCRIPT = Grammar(
     name="javascript",
     roles=_roles(
         functions="function_declaration generator_function_declaration method_definition"
         " function_expression generator_function arrow_function",
         classes="class_declaration class",
+        transparent=f"if_statement try_statement {_JAVASCRIPT_CLAUSES}",
     ),
     wrappers=_types(
         "export_statement expression_statement lexical_declaration variable_declaration"
     ),
     attributes=_types("decorator"),
-    silent=_types("empty_statement"),
+    silent=_types(f"empty_statement {_JAVASCRIPT_CLAUSES}"),
     conditional=_types(
         "variable_declarator assignment_expression pair field_definition call_expression object"
     ),
@@ -264,14 +269,15 @@ _RUBY = Grammar(
     silent=_types("identifier"),
     body=syntax.ruby_body,
 )
+_PHP_CLAUSES = "compound_statement else_clause else_if_clause catch_clause finally_clause"
 _PHP = Grammar(
     name="php",
     roles=_roles(
         functions="function_definition method_declaration",
         classes="class_declaration interface_declaration trait_declaration enum_declaration",
-        transparent="namespace_definition if_statement compound_statement",
+        transparent=f"namespace_definition if_statement try_statement {_PHP_CLAUSES}",
     ),
-    silent=_types("compound_statement"),
+    silent=_types(_PHP_CLAUSES),
 )
 _KOTLIN = Grammar(
     name="kotlin",
@@ -295,13 +301,14 @@ _SWIFT = Grammar(
     symbol=syntax.swift_name,
     body=syntax.swift_body,
 )
+_BASH_CLAUSES = "elif_clause else_clause case_item do_group"
 _BASH = Grammar(
     name="bash",
     roles=_roles(
         functions="function_definition",
-        transparent="if_statement elif_clause else_clause",
+        transparent=f"if_statement case_statement for_statement while_statement {_BASH_CLAUSES}",
     ),
-    silent=_types("elif_clause else_clause"),
+    silent=_types(_BASH_CLAUSES),
 )
 
 GRAMMARS = {

@@ -737,6 +737,43 @@ def short_functions(data: bytes) -> list[tuple[int, int]]:
     return ranges
 
 
+@pytest.mark.parametrize(
+    ("path", "code", "symbols"),
+    [
+        (
+            "a.py",
+            "with lock:\n    def a():\n        return 1\n\nfor name in names:\n    class B:\n"
+            "        def c(self):\n            return 2\n\nwhile True:\n    def d():\n"
+            "        pass\n\nmatch kind:\n    case 1:\n        def e():\n            pass\n",
+            ["a", "B", "B.c", "d", "e"],
+        ),
+        (
+            "a.ts",
+            "if (old) {\n  function a() {\n    return 1;\n  }\n} else {\n  function b() {\n"
+            "    return 2;\n  }\n}\ntry {\n  function c() {\n    return 3;\n  }\n} finally {}\n",
+            ["a", "b", "c"],
+        ),
+        (
+            "a.sh",
+            "case $1 in\n  x)\n    a() {\n      echo 1\n    }\n    ;;\nesac\n"
+            "for f in *; do\n  b() {\n    echo 2\n  }\ndone\n",
+            ["a", "b"],
+        ),
+        (
+            "a.php",
+            "<?php\ntry {\n    function a() {\n        return 1;\n    }\n} finally {\n}\n",
+            ["a"],
+        ),
+    ],
+)
+def test_definitions_inside_statements_are_chunks_of_their_own(
+    path: str, code: str, symbols: list[str]
+) -> None:
+    chunks = chunk_file(path, code.encode())
+    assert "".join(c.text for c in chunks) == code
+    assert [c.symbol for c in chunks if c.kind in ("function", "method", "class")] == symbols
+
+
 def test_python_docstrings_are_unquoted_and_unindented() -> None:
     chunks = chunk_text("a.py", GOLDENS["python"].text)
     assert named(chunks, "A")[0].docstring == "Class doc."

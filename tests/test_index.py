@@ -12,6 +12,7 @@ import pytest
 from filelock import FileLock
 
 import hub.preparing
+import indexers.files
 from hub import Hub, HubError
 from tests.conftest import WordEncoder, age, git, word_encoders, write_tree
 
@@ -209,6 +210,85 @@ def test_an_empty_location_is_refused(hub: Hub, location: str) -> None:
     """It comes from a variable that was never set, and would index the folder it stands in."""
     with pytest.raises(HubError, match="'' is no source"):
         hub.index([location])
+
+
+def test_rows_that_somebody_removed_are_written_again(hub: Hub, tree: Path, tmp_path: Path) -> None:
+    """The record of a file is trusted only while its rows are there."""
+    age(tree)
+    hub.index([tree])
+    before = contents(hub)
+    some = [p.id for p, _, _ in before.values() if p.path == "src/retry.py"][:2]
+    hub.workspace.store.delete(some)
+    shutil.rmtree(hub.workspace.derived)
+    again = Hub.open(hub.workspace.folder, encoders=word_encoders())
+    again.index([tree])
+    assert contents(again) == before
+    shutil.rmtree(hub.workspace.store_folder / "chroma")
+    again = Hub.open(hub.workspace.folder, encoders=word_encoders())
+    again.index([tree])
+    assert contents(again) == before
+
+
+def test_a_renamed_store_is_filled_and_neither_answers_for_the_other(hub: Hub, tree: Path) -> None:
+    age(tree)
+    hub.index([tree])
+    folder = hub.workspace.folder
+    (folder / "hub.toml").write_text('[store]\nname = "other"\n')
+    other = Hub.open(folder, encoders=word_encoders())
+    shutil.rmtree(tree / "src")
+    other.index([tree])
+    assert other.search("retry_with_backoff", kind="section")
+    (folder / "hub.toml").unlink()
+    first = Hub.open(folder, encoders=word_encoders())
+    assert first.search("retry_with_backoff")[0].pattern.path == "src/retry.py"
+    assert "src/retry.py" not in {p.path for p, _, _ in contents(other).values()}
+
+
+def test_the_sources_are_known_without_the_manifest(hub: Hub, tree: Path, tmp_path: Path) -> None:
+    twin = write_tree(tmp_path / "deeper/tree")
+    hub.index([tree, twin])
+    before = contents(hub)
+    for path in hub.workspace.store_folder.glob("manifest.db*"):
+        path.unlink()
+    again = Hub.open(hub.workspace.folder, encoders=word_encoders())
+    again.index()
+    assert contents(again) == before
+    for path in hub.workspace.store_folder.glob("manifest.db*"):
+        path.unlink()
+    again = Hub.open(hub.workspace.folder, encoders=word_encoders())
+    again.index([twin])  # keeps the name it had
+    assert contents(again) == before
+
+
+def test_a_file_that_could_not_be_read_is_tried_again(
+    hub: Hub, tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    age(tree)
+    real = indexers.files.read_source
+
+    def failing(root: Path, entry: indexers.files.FileEntry) -> object:
+        if entry.path == "src/retry.py":
+            return indexers.files.Skip(entry.path, "unreadable")
+        return real(root, entry)
+
+    monkeypatch.setattr(indexers.files, "read_source", failing)
+    assert hub.index([tree]).skipped == {"unreadable": 1}
+    assert hub.status().sources[0].stale == 1
+    monkeypatch.undo()
+    assert hub.index([tree]).files_changed == 1
+    assert hub.search("retry_with_backoff")[0].pattern.path == "src/retry.py"
+
+
+def test_a_model_that_comes_back_leaves_no_vector_without_a_pattern(hub: Hub, tree: Path) -> None:
+    folder = hub.workspace.folder
+    hub.index([tree])
+    Hub.open(folder, encoders=word_encoders("other")).index([tree], tier="fast")
+    (tree / "src/retry.py").unlink()
+    Hub.open(folder, encoders=word_encoders("other")).index([tree], tier="fast")
+    back = Hub.open(folder, encoders=word_encoders())
+    back.index([tree])
+    best = {i for ids, _ in back.workspace.store.best_pages() for i in ids}
+    assert best == set(contents(back))
 
 
 def test_nothing_to_index_says_what_to_do(hub: Hub) -> None:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hub.preparing import with_ids
 from hub.store.lexical import (
     BM25,
     K1,
@@ -134,9 +136,20 @@ def test_counts_saturate_instead_of_wrapping_around() -> None:
     assert body_counts(terms) == {hash_of("many"): 65_535, hash_of("few"): 1}
 
 
-def test_name_hashes_are_of_the_last_part_with_its_case() -> None:
-    assert name_hash("Client.send") == name_hash("send") != name_hash("Send")
-    assert name_hash("") == name_hash("Client.") == 0
+def test_name_hashes_tell_case_and_qualification_apart() -> None:
+    assert len({name_hash(name) for name in ("Client.send", "send", "Send")}) == 3
+    assert name_hash("") == 0
+
+
+def test_later_parts_of_a_function_carry_its_signature() -> None:
+    """They are found by it, and are other patterns when it changes."""
+    part = replace(chunk("value = 1", symbol="send"), signature="def send(request)", part=2)
+    assert content_text(part) == "send\ndef send(request)\nvalue = 1"
+    assert set(query_terms("request")) <= set(chunk_terms(part).body.hashes)
+    first, second = (
+        with_ids("s", [replace(part, signature=signature)])[0].id for signature in ("a", "b")
+    )
+    assert first != second
 
 
 def test_hashes_are_the_same_in_every_process() -> None:

@@ -168,6 +168,23 @@ def test_an_exact_identifier_finds_its_definition_first(library: Hub, mode: str,
             assert hit.pattern.id == pattern.id, query
 
 
+def test_a_qualified_name_finds_its_own_definition_first(hub: Hub, tmp_path: Path) -> None:
+    """Among others of the same last name, and not a later part of a long function."""
+    long = "".join(f"        value = self.step_{n}(value)\n" for n in range(200))
+    code = "".join(
+        f"class {name}:\n    def run(self, value):\n{long if name == 'Middle' else ''}"
+        f"        return value\n\n\n"
+        for name in ("First", "Middle", "Last")
+    )
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code/classes.py").write_text(code)
+    hub.index([tmp_path / "code"])
+    for name in ("First", "Middle", "Last"):
+        for query in (f"{name}.run", f"{name}::run", f"{name}#run()"):
+            found = hub.search(query)[0].pattern
+            assert (found.symbol, found.part <= 1) == (f"{name}.run", True)
+
+
 def test_modes_and_tiers_are_what_they_are_called(library: Hub) -> None:
     lexical = library.search("cookies", limit=10_000, mode="lexical")
     assert lexical
@@ -206,6 +223,14 @@ def test_approximate_neighbours_find_the_same_top_hit(
 
 def test_approximate_search_of_a_path_that_matches_nothing_is_empty(approximate: Hub) -> None:
     assert approximate.search("decode", path="nothing/**") == []
+
+
+def test_a_path_that_most_of_a_large_hub_matches_is_no_error(
+    approximate: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = approximate.search("decode", path="*")
+    monkeypatch.setattr("hub.search.ranking.MAX_PATHS", 1)
+    assert approximate.search("decode", path="*") == expected
 
 
 def test_filters_say_the_same_to_chroma_as_to_the_columns(library: Hub) -> None:

@@ -257,15 +257,8 @@ def damage(path: Path) -> None:
 
 
 def record(path: str, **changes: object) -> FileRecord:
-    values = {
-        "size": 10,
-        "mtime_ns": 5,
-        "ctime_ns": 5,
-        "seen_ns": 6,
-        "digest": "d",
-        "rules": "r",
-        "skipped": "",
-    }
+    stat = {"size": 10, "mtime_ns": 5, "ctime_ns": 5, "seen_ns": 6}
+    values = {**stat, "digest": "d", "rules": "r", "skipped": "", "patterns": 1}
     return FileRecord(source="s", path=path, **{**values, **changes})  # type: ignore[arg-type]
 
 

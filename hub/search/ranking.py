@@ -18,18 +18,18 @@ from hub.errors import HubError
 from hub.store.lexical import NAME_WEIGHT, name_hash, query_terms
 
 if TYPE_CHECKING:
-    from hub.config import Tier
     from hub.store.snapshot import Labels, Rows, Snapshot
     from hub.types import Vectors
 
     Mask = npt.NDArray[np.bool_]
     RowNumbers = npt.NDArray[np.int64]
 
-DENSE_WEIGHT: dict[Tier, float] = {"best": 0.65, "fast": 0.3}  # of the dense arm; BM25 has the rest
 TEST_PRIOR = 1.0  # standard deviations that a test or vendored file gives way to other code
 EXACT_NAME = np.float32(100)  # a query that is an identifier finds its definition first,
-EXACT_FUNCTION = np.float32(50)  # and of a function and a type of one name, the function
+EXACT_FUNCTION = np.float32(50)  # and of a function and a type of one name, the function;
+EXACT_SYMBOL = np.float32(200)  # but one that is qualified as the query is comes before either
 FUNCTIONS = ("function", "method")
+MAX_PATHS = 30_000  # that Chroma takes in one condition
 CODE_NAME_DENSE_WEIGHT = 0.1  # a compound identifier is a word to match, not to understand
 _IDENTIFIER = re.compile(r"[A-Za-z_$][\w$]*(?:(?:\.|::|#)[A-Za-z_$][\w$]*)*(?:\(\))?")
 _COMPOUND = re.compile(r"[_.$:#(\d]|[a-z][A-Z]")
@@ -55,7 +55,8 @@ class Filters:
         if self.path is not None:
             names = rows.paths.names
             paths = [names[i] for i in np.flatnonzero(_matching(self.path, names))]
-            conditions.append({"path": {"$in": paths or [""]}})
+            if len(paths) <= MAX_PATHS:  # more are most of the hub: its neighbours will do
+                conditions.append({"path": {"$in": paths or [""]}})
         if len(conditions) > 1:
             return {"$and": conditions}
         return conditions[0] if conditions else None
@@ -107,11 +108,11 @@ def rank(
         if dense is None:
             mask = lexical > 0 if mask is None else mask & (lexical > 0)
     if identifier:
-        exact = rows.names == name_hash(
-            query.removesuffix("()").replace("::", ".").replace("#", ".")
-        )
+        name = query.removesuffix("()").replace("::", ".").replace("#", ".")
+        exact = rows.names == name_hash(name.rpartition(".")[2])
         functions = np.isin(rows.kinds.codes, [rows.kinds.code(kind) for kind in FUNCTIONS])
-        scores += EXACT_NAME * exact + EXACT_FUNCTION * (exact & functions)
+        whole = exact & (rows.symbols == name_hash(name))
+        scores += EXACT_NAME * exact + EXACT_FUNCTION * (exact & functions) + EXACT_SYMBOL * whole
     return _top(scores, limit, mask)
 
 

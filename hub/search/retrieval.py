@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from hub.config import MODES, TIERS
 from hub.errors import HubError
-from hub.search.ranking import DENSE_WEIGHT, lexical_scores, path_prior, rank, standard
+from hub.search.ranking import lexical_scores, path_prior, rank, standard
 from hub.store.snapshot import Snapshot
 from hub.types import SearchResult
 
@@ -116,7 +116,7 @@ class Retriever:
             query,
             dense=dense,
             lexical=lexical,
-            dense_weight=DENSE_WEIGHT[tier],
+            dense_weight=self._encoders.dense_weight[tier],
             prior=generation.prior,
             mask=mask,
             limit=2 * limit + SPARE,

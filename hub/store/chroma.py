@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import json
 import os
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -132,6 +133,13 @@ class PatternStore:
             digest=metadata["digest"],
         )
 
+    def sources(self) -> dict[str, str]:
+        """The location of each source by name, as the last run left them."""
+        found = self._find(self._patterns_name)
+        for collection in [found] if found else self._mine("fast"):
+            return dict(json.loads(collection.metadata.get("sources", "{}")))
+        return {}
+
     def _mismatch(self, metadata: dict[str, Any]) -> str:
         """Why vectors that another encoder wrote cannot be searched, and the way out."""
         digests = f"{metadata.get('digest')}, fast tier {metadata.get('fast_digest')}"
@@ -162,6 +170,9 @@ class PatternStore:
         elif found.metadata["digest"] != self._best.digest:  # fast vectors that two models share
             model = {"model": self._best.name, "digest": self._best.digest}
             self.set_state(**model, best_complete=False, writing=True)
+        for old in self._mine("best"):
+            if old.name != self._best_name:  # its rows would not be deleted with their patterns
+                self._client.delete_collection(old.name)
         others = self._others()
         if others:
             self.set_state(writing=True)
@@ -170,12 +181,9 @@ class PatternStore:
                 self._client.delete_collection(other.name)
 
     def create_best(self, chunker: str) -> None:
-        """Make the best tier's collection where it is missing; drop those of other models."""
+        """Make the best tier's collection where it is missing."""
         if self._find(self._best_name) is None:
             self._create(self._best_name, self._best.dimension, chunker)
-        for other in self._mine("best"):
-            if other.name != self._best_name:
-                self._client.delete_collection(other.name)
 
     def add(self, patterns: Sequence[Pattern], vectors: Vectors) -> None:
         """Write new patterns with their fast vectors; a pattern that is there is replaced."""
@@ -218,9 +226,9 @@ class PatternStore:
         """The patterns of ``ids`` by id; one that was just deleted is left out."""
         if not ids:
             return {}  # Chroma refuses an empty list
-        found = self._open(self._patterns_name).get(
-            ids=list(ids), include=["documents", "metadatas"]
-        )
+        collection = self._open(self._patterns_name)
+        with self._reaching():
+            found = collection.get(ids=list(ids), include=["documents", "metadatas"])
         return {p.id: p for p in _patterns(found)}
 
     def pages(self) -> Iterator[tuple[list[Pattern], Vectors]]:
@@ -242,9 +250,11 @@ class PatternStore:
     ) -> list[tuple[str, float]]:
         """Chroma's approximate neighbours: (id, cosine), nearest first."""
         name = self._best_name if tier == "best" else self._patterns_name
-        found = self._open(name).query(
-            query_embeddings=vector[None], n_results=limit, where=where, include=["distances"]
-        )
+        collection = self._open(name)
+        with self._reaching():
+            found = collection.query(
+                query_embeddings=vector[None], n_results=limit, where=where, include=["distances"]
+            )
         return [
             (id_, 1 - distance)
             for id_, distance in zip(found["ids"][0], found["distances"][0], strict=True)
@@ -301,11 +311,15 @@ class PatternStore:
 
     @contextmanager
     def _reaching(self) -> Iterator[None]:
-        """Name a server that has gone away; every operation passes here first."""
+        """Name the store that does not answer, or cannot: every operation passes here first."""
         try:
             yield
+        except NotFoundError:
+            raise
         except httpx.TransportError as error:
             raise HubError(f"the Chroma store at {self._place} does not answer: {error}") from error
+        except ChromaError as error:
+            raise HubError(f"the Chroma store at {self._place} failed: {error}") from error
 
     def _open(self, name: str) -> Any:
         if name not in self._collections:

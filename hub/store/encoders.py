@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +14,12 @@ import numpy as np
 from hub.errors import HubError, MissingExtraError
 from hub.store.minilm import NAME, MiniLMEncoder, file_sha256, is_minilm, packaged_folder
 from hub.store.static import StaticEncoder
+from hub.store.tuned import CARD, Tuned
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from hub.config import Embedding
+    from hub.config import Embedding, Tier
     from hub.types import Encoder, Vectors
 
 ENDPOINT_BATCH = 64
@@ -26,27 +27,37 @@ ATTEMPTS = 6
 LONGEST_WAIT = 60.0  # seconds between two attempts
 
 
+# Of the dense arm in a hybrid search, fitted for models that were not tuned; BM25 has the rest.
+DENSE_WEIGHT: dict[Tier, float] = {"best": 0.65, "fast": 0.3}
+
+
 @dataclass(frozen=True, slots=True)
 class Encoders:
-    """The encoder of each tier."""
+    """The encoder of each tier, and how much its vectors count against words."""
 
     fast: Encoder
     best: Encoder
+    dense_weight: dict[Tier, float] = field(default_factory=lambda: dict(DENSE_WEIGHT))
 
 
 def open_encoders(config: Embedding, folder: Path) -> Encoders:
     """The encoders that ``config`` names; relative model folders are looked up in ``folder``.
 
-    Nothing is loaded until it is used. The fast tier is distilled from the model where it runs
-    here, and from the packaged one where the model is behind an endpoint.
+    Nothing is loaded until it is used. The fast tier is part of a tuned retriever, distilled from
+    any other model that runs here, and from the packaged one where the model is at an endpoint.
     """
+    tokens = config.max_tokens
     if config.endpoint:
-        packaged = MiniLMEncoder(packaged_folder(), max_tokens=config.max_tokens)
+        packaged = MiniLMEncoder(packaged_folder(), max_tokens=tokens)
         return Encoders(StaticEncoder(packaged), EndpointEncoder(config))
     local = folder / Path(config.model).expanduser()
+    if (local / CARD).is_file():
+        tuned = Tuned.from_folder(local)
+        adapted = MiniLMEncoder(packaged_folder(), max_tokens=tokens, tuned=tuned)
+        return Encoders(StaticEncoder(adapted, tuned), adapted, tuned.dense_weight)
     if config.model == NAME or (local.is_dir() and is_minilm(local)):
         source = packaged_folder() if config.model == NAME else local
-        best = MiniLMEncoder(source, max_tokens=config.max_tokens)
+        best = MiniLMEncoder(source, max_tokens=tokens)
         return Encoders(StaticEncoder(best), best)
     model = str(local) if local.is_dir() else config.model
     other = SentenceTransformerEncoder(model, max_tokens=config.max_tokens)

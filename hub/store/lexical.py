@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from hub.words import split_words
+from hub.words import signed_text, split_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -56,7 +56,7 @@ class ChunkTerms(NamedTuple):
 def chunk_terms(chunk: Chunk) -> ChunkTerms:
     """The terms of a chunk; path, qualified name and signature count as part of the text."""
     return ChunkTerms(
-        body=_terms(_words_of(f"{chunk.path} {chunk.symbol} {chunk.text}")),
+        body=_terms(_words_of(f"{chunk.path} {chunk.symbol}\n{signed_text(chunk)}")),
         name=_terms(_words_of(chunk.symbol)),
     )
 
@@ -197,9 +197,8 @@ class BM25:
         return scores
 
 
-def name_hash(symbol: str) -> int:
-    """A hash of the last part of a qualified name, case kept; 0 where there is none."""
-    last = symbol.rpartition(".")[2]
-    if not last:
+def name_hash(name: str) -> int:
+    """A hash of a name, case kept; 0 where there is none."""
+    if not name:
         return 0
-    return int.from_bytes(hashlib.blake2b(last.encode(), digest_size=8).digest(), "little")
+    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "little")

@@ -23,7 +23,7 @@ CREATE TABLE IF NOT EXISTS source (
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS file (
     source TEXT, path TEXT, size INTEGER, mtime_ns INTEGER, ctime_ns INTEGER, seen_ns INTEGER,
-    digest TEXT, rules TEXT, skipped TEXT,
+    digest TEXT, rules TEXT, skipped TEXT, patterns INTEGER,
     PRIMARY KEY (source, path)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS skip (source TEXT, path TEXT, reason TEXT);
@@ -56,7 +56,8 @@ class FileStat(Protocol):
 class FileRecord:
     """One listed file: ``skipped`` is the reason it has no patterns, or empty.
 
-    ``rules`` names the chunker and the settings it was cut under.
+    ``rules`` names the chunker and the settings it was cut under; it is empty where the file could
+    not be read, so that it is tried again. ``patterns`` is how many rows it has.
     """
 
     source: str
@@ -68,6 +69,7 @@ class FileRecord:
     digest: str
     rules: str
     skipped: str
+    patterns: int
 
     def same_stat(self, stat: FileStat, rules: str) -> bool:
         """Whether a file of this size and these times looks like the one that was indexed."""

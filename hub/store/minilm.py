@@ -28,6 +28,7 @@ from hub.store.cache import atomic_path, cache_dir
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from hub.store.tuned import Tuned
     from hub.types import Vectors
 
 NAME = "all-MiniLM-L6-v2"
@@ -80,18 +81,22 @@ class Runtime:
 class MiniLMEncoder:
     """all-MiniLM-L6-v2: 384 dimensions, mean pooling, unit length."""
 
-    name = NAME
     dimension = DIMENSION
 
-    def __init__(self, folder: Path, *, max_tokens: int = 128) -> None:
-        """Prepare the model in ``folder``; its weights are read when first needed.
+    def __init__(self, folder: Path, *, max_tokens: int = 128, tuned: Tuned | None = None) -> None:
+        """Prepare the model in ``folder``, as it was published or as it was ``tuned``.
+
+        Weights are read when first needed.
 
         ``max_tokens`` is where a document is cut. 128 costs no quality against 256 on code whose
         header comes first, and saves a third of the time.
         """
         self.folder = folder
         self.max_tokens = max_tokens
-        key = f"{SHA256}/{GRAPH_VERSION}/{max_tokens}".encode()
+        self.tuned = tuned
+        self.name = tuned.name if tuned else NAME
+        self._weights_digest = SHA256 + (tuned.adapter_sha256 if tuned else "")
+        key = f"{self._weights_digest}/{GRAPH_VERSION}/{max_tokens}".encode()
         self.digest = hashlib.sha256(key).hexdigest()[:16]
 
     @functools.cached_property
@@ -110,12 +115,11 @@ class MiniLMEncoder:
 
     def runtimes(self) -> list[Runtime]:
         """Every runtime of this machine that keeps the quality, fastest first."""
-        gpu = Path("/proc/driver/nvidia/version").exists()
-        machine = f"{platform.machine()}-{_cpu_name()}-{os.cpu_count()}-{gpu}-{_versions()}"
+        machine = f"{platform.machine()}-{_cpu_name()}-{os.cpu_count()}-{_has_gpu()}-{_versions()}"
         key = hashlib.sha256(machine.encode()).hexdigest()[:16]
         path = cache_dir() / f"runtime-{key}.json"
         if not path.is_file():
-            measured = [asdict(runtime) for runtime in self._measure()]
+            measured = [asdict(runtime) for runtime in self._measure_apart()]
             with atomic_path(path) as temporary:
                 temporary.write_text(json.dumps(measured, indent=1))
         return [Runtime(**entry) for entry in json.loads(path.read_text())]
@@ -124,7 +128,8 @@ class MiniLMEncoder:
         self, texts: Sequence[str], *, on_done: Callable[[int], None] | None = None
     ) -> Vectors:
         encodings = self.tokenizer.encode_batch_fast(list(texts))
-        run = self._query_model if len(texts) <= FEW else self._document_model
+        few = len(texts) <= FEW and "_document_model" not in self.__dict__  # one runtime is enough
+        run = self._query_model if few else self._document_model
         return run([e.ids for e in encodings], on_done)
 
     def encode_queries(self, texts: Sequence[str]) -> Vectors:
@@ -142,13 +147,14 @@ class MiniLMEncoder:
     @functools.cached_property
     def onnx_path(self) -> Path:
         """The runtime file, written once per digest of the weights."""
-        path = cache_dir() / f"minilm-{SHA256[:16]}-{GRAPH_VERSION}.onnx"
+        digest = hashlib.sha256(self._weights_digest.encode()).hexdigest()[:16]
+        path = cache_dir() / f"minilm-{digest}-{GRAPH_VERSION}.onnx"
         if not path.is_file():
             self.verify()
             from hub.store.onnx_bert import build_bert_onnx
 
             with atomic_path(path) as temporary:
-                build_bert_onnx(self.folder, temporary)
+                build_bert_onnx(self.folder, temporary, self.tuned)
         return path
 
     def verify(self) -> None:
@@ -175,7 +181,18 @@ class MiniLMEncoder:
     def _document_model(self) -> _Run:
         return RUNTIMES[self.runtime.name](self)
 
-    def _measure(self) -> list[Runtime]:
+    def _measure_apart(self) -> list[Runtime]:
+        """In a process of its own, so that the memory of every runtime tried is given back."""
+        from loky import ProcessPoolExecutor
+
+        copy = MiniLMEncoder(self.folder, max_tokens=self.max_tokens, tuned=self.tuned)
+        executor = ProcessPoolExecutor(1)
+        try:
+            return list(executor.submit(copy.measure).result())
+        finally:
+            executor.shutdown(kill_workers=True)
+
+    def measure(self) -> list[Runtime]:
         """Time every runtime on the same real code; keep those that agree with float32."""
         ids = [e.ids for e in self.tokenizer.encode_batch_fast(_sample_texts())]
         tokens = sum(map(len, ids))
@@ -228,15 +245,21 @@ def start_torch(encoder: MiniLMEncoder, *, device: str, precision: str) -> _Run:
         ImportError: the extra 'train' is not installed.
         RuntimeError: there is no such device.
     """
+    if device == "cuda" and not _has_gpu():
+        raise RuntimeError("this machine has no GPU")  # before torch takes its memory
     import torch
 
     if device == "cuda" and not torch.cuda.is_available():
         raise RuntimeError("torch finds no GPU")
     from sentence_transformers import SentenceTransformer
 
-    model = SentenceTransformer(
-        str(encoder.folder), device=device, model_kwargs={"dtype": getattr(torch, precision)}
-    )
+    model = SentenceTransformer(str(encoder.folder), device=device)
+    if encoder.tuned:
+        bert = model[0].auto_model
+        weights = {name: value.cpu().numpy() for name, value in bert.state_dict().items()}
+        merged = encoder.tuned.weights(weights)
+        bert.load_state_dict({name: torch.from_numpy(value) for name, value in merged.items()})
+    model = model.to(getattr(torch, precision))
 
     def run(token_ids: Sequence[Sequence[int]], on_done: Callable[[int], None] | None) -> Vectors:
         vectors = np.empty((len(token_ids), DIMENSION), dtype=np.float32)
@@ -345,6 +368,11 @@ def _sample_texts() -> list[str]:
 
     code = Path(argparse.__file__).read_text()
     return [code[at : at + 500] for at in range(0, 48_000, 500)]
+
+
+def _has_gpu() -> bool:
+    """Whether a driver that torch calls CUDA is there: NVIDIA's, AMD's, or Windows' under WSL."""
+    return any(map(os.path.exists, ("/proc/driver/nvidia/version", "/dev/kfd", "/dev/dxg")))
 
 
 def _cpu_name() -> str:

@@ -18,6 +18,8 @@ from safetensors.numpy import load_file
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from hub.store.tuned import Tuned
+
 OPSET = 20  # the first opset with Gelu as one node
 IR_VERSION = 10
 MASKED = np.float32(-1e9)
@@ -52,14 +54,17 @@ class _Graph:
         return self.op("LayerNormalization", [x, gain, bias], output, epsilon=self.epsilon, axis=-1)
 
 
-def build_bert_onnx(folder: Path, target: Path) -> None:
+def build_bert_onnx(folder: Path, target: Path, tuned: Tuned | None = None) -> None:
     """Write ``folder``'s BERT (mean pooling, L2-normalised) to ``target`` as ONNX.
+
+    What was ``tuned`` is merged into its weights.
 
     Inputs ``input_ids`` and ``attention_mask`` are int64 of shape (batch, tokens); the output
     ``embedding`` is float32 of shape (batch, hidden).
     """
     config = json.loads((folder / "config.json").read_text())
-    graph = _Graph(load_file(folder / "model.safetensors"), config["layer_norm_eps"])
+    weights = load_file(folder / "model.safetensors")
+    graph = _Graph(tuned.weights(weights) if tuned else weights, config["layer_norm_eps"])
     hidden, heads = config["hidden_size"], config["num_attention_heads"]
 
     graph.constant("split_heads", np.array([0, 0, heads, hidden // heads], dtype=np.int64))

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     Ints = npt.NDArray[np.int32]
     Mask = npt.NDArray[np.bool_]
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +92,7 @@ class Rows:
     kinds: Labels
     start_bytes: npt.NDArray[np.int64]
     names: npt.NDArray[np.uint64]  # hash of the last part of the symbol, case kept
+    symbols: npt.NDArray[np.uint64]  # hash of the whole symbol
     fast: Vectors
     best: Vectors  # zeros where a vector is still missing; (n, 0) where the tier was never filled
     body: Postings
@@ -113,7 +114,8 @@ class Rows:
             languages=Labels.of([p.language for p in patterns]),
             kinds=Labels.of([p.kind for p in patterns]),
             start_bytes=np.array([p.start_byte for p in patterns], dtype=np.int64),
-            names=np.array([name_hash(p.symbol) for p in patterns], dtype=np.uint64),
+            names=np.array([name_hash(_last(p)) for p in patterns], dtype=np.uint64),
+            symbols=np.array([name_hash(p.symbol) for p in patterns], dtype=np.uint64),
             fast=fast,
             best=best,
             body=Postings.of([t.body for t in terms]),
@@ -184,6 +186,11 @@ class Rows:
         return np.asarray(np.any(self.best != 0, axis=1))
 
 
+def _last(pattern: Pattern) -> str:
+    """The name that a pattern defines; the later parts of a long function define none."""
+    return "" if pattern.part > 1 else pattern.symbol.rpartition(".")[2]
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """What a search reads: rows, and BM25 over their texts and their names."""
@@ -236,10 +243,14 @@ class Snapshot:
             return None
 
     def prune(self, folder: Path) -> None:
-        """Delete every other generation; readers keep what they have mapped."""
-        for other in folder.iterdir():
-            if other.name != str(self.generation):
-                shutil.rmtree(other, ignore_errors=True)
+        """Delete every other generation, and those of other stores beside ``folder``.
+
+        Readers keep what they have mapped.
+        """
+        for parent, kept in ((folder, str(self.generation)), (folder.parent, folder.name)):
+            for other in parent.iterdir():
+                if other.name != kept:
+                    shutil.rmtree(other, ignore_errors=True)
 
     def replaced(self, generation: int, files: Iterable[tuple[str, str]], added: Rows) -> Snapshot:
         """The next generation: every row of ``files`` (source, path) makes way for ``added``."""
@@ -250,11 +261,12 @@ class Snapshot:
         """The next generation: the same rows with these vectors in the best tier."""
         return replace(self, generation=generation, rows=replace(self.rows, best=best))
 
-    def paths_of(self, source: str) -> set[str]:
-        """The paths of a source that have rows."""
+    def rows_by_path(self, source: str) -> dict[str, int]:
+        """How many rows each path of a source has."""
         rows = self.rows
         codes = rows.paths.codes[rows.sources.codes == rows.sources.code(source)]
-        return {rows.paths.names[i] for i in np.unique(codes)}
+        paths, counts = np.unique(codes, return_counts=True)
+        return {rows.paths.names[i]: int(n) for i, n in zip(paths, counts, strict=True)}
 
     def in_files(self, files: Iterable[tuple[str, str]]) -> Mask:
         """Which rows lie in one of ``files``, given as (source, path)."""

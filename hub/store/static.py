@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from hub.store.tuned import Tuned
     from hub.types import Vectors
 
 DIMENSION = 256
@@ -51,18 +52,23 @@ class Distillable(Protocol):
 class StaticEncoder:
     """Mean of a text's static token vectors, scaled to unit length."""
 
-    def __init__(self, encoder: Distillable) -> None:
-        """The static form of ``encoder``: distilled when first used, then read from the cache."""
+    def __init__(self, encoder: Distillable, tuned: Tuned | None = None) -> None:
+        """The static form of ``encoder``: distilled when first used, then read from the cache.
+
+        ``tuned`` has token vectors that were trained further.
+        """
         self._encoder = encoder
+        self._tuned = tuned
         self.name = f"{encoder.name} (static)"
 
     @functools.cached_property
     def dimension(self) -> int:
-        return min(DIMENSION, self._encoder.dimension)
+        return self._tuned.dimension if self._tuned else min(DIMENSION, self._encoder.dimension)
 
     @functools.cached_property
     def digest(self) -> str:
-        key = f"{self._encoder.digest}/{VERSION}/{DIMENSION}/{MAX_TOKENS}/{SIF}"
+        made = f"{self._encoder.digest}/{VERSION}/{DIMENSION}/{SIF}"
+        key = f"{self._tuned.static_sha256 if self._tuned else made}/{MAX_TOKENS}"
         return hashlib.sha256(key.encode()).hexdigest()[:16]
 
     def __getstate__(self) -> dict[str, Any]:
@@ -86,7 +92,8 @@ class StaticEncoder:
         if not path.is_file():
             with atomic_path(path.with_suffix(".json")) as temporary:
                 temporary.write_text(self._encoder.tokenizer.to_str())
-            table = distil(self._encoder, self.dimension)
+            tuned = self._tuned
+            table = tuned.table() if tuned else distil(self._encoder, self.dimension)
             with atomic_path(path) as temporary, temporary.open("wb") as file:
                 np.save(file, table.astype(np.float16))
         return path

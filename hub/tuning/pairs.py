@@ -1,0 +1,226 @@
+"""What a retriever can learn from a hub: pairs of a question and the pattern that answers it.
+
+A kind of pair is a function from a pattern to a pair or None. Cleaning is the same for all kinds:
+a question that fits two answers teaches nothing, and an answer that was seen before is no news.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import re
+import textwrap
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from hub.words import content_text, split_words
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from hub.types import Pattern
+
+MIN_WORDS = 4  # a shorter question fits too many answers
+MIN_CHARS = 40  # a shorter answer says nothing that its name does not
+_HASH_COMMENTS = {"python", "ruby", "bash", "php"}
+_ATTRIBUTE = re.compile(r"\s*(?:@\w|#!?\[|\[\w)")
+_LINE_COMMENT = re.compile(r"\s*(?://|--)")
+_HASH_COMMENT = re.compile(r"\s*#(?!\[)")
+_BLOCK_COMMENT = re.compile(r"\s*/\*.*?\*/[ \t]*\n?", re.DOTALL)
+_SENTENCE = re.compile(r"(.+?[.!?])(?<!\be\.g\.)(?<!\bi\.e\.)(?<!\bvs\.)(?=\s|$)", re.DOTALL)
+_SECTION_LINE = re.compile(r"\s*(?:@\w|:\w[\w ]*:|>>>|```|\.\. |#|[-=~^]{3,}|\w+:\s*$)")
+_MARKUP = (
+    (re.compile(r"\{@\w+\s+([^}]*)\}"), r"\1"),
+    (re.compile(r":[\w:+.-]+:`[~!.]?([^`<]*?)(?:\s*<[^`]*>)?`"), r"\1"),
+    (re.compile(r"!?\[`?([^\]`]*)`?\](?:\([^)]*\)|\[[^\]]*\])?"), r"\1"),
+    (re.compile(r"[`*]+|</?\w+[^>]*>"), " "),
+)
+_NO_DESCRIPTION = re.compile(
+    r"(?i)deprecated|inherit|see\b|same as\b|alias\b|todo\b|internal\b|overrid|auto-?generated"
+)
+_FENCE = re.compile(r"^(```+|~~~+)[^\n]*\n(.*?)^\1", re.DOTALL | re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """A question, and the text that a model reads of the pattern that answers it.
+
+    The first line of ``document`` is the qualified name in words, empty where there is none.
+    ``group`` is the file that both come from: pairs of one group are never split between training
+    and evaluation.
+    """
+
+    kind: str
+    query: str
+    document: str
+    group: str
+    id: str
+
+
+@dataclass(slots=True)
+class PairReport:
+    """Pairs kept, and candidates left out by reason."""
+
+    kept: list[Pair] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)
+
+
+def docs_pair(pattern: Pattern) -> Pair | None:
+    """The first sentence of a function's documentation, and its code without it."""
+    if pattern.kind not in ("function", "method") or pattern.part or not pattern.docstring:
+        return None
+    name = pattern.symbol.rpartition(".")[2]
+    query = first_sentence(pattern.docstring, name)
+    bare = undocumented(pattern)
+    if not query or bare is None:
+        return None
+    return _pair("docs", pattern, query, content_text(bare))
+
+
+def sections_pair(pattern: Pattern) -> Pair | None:
+    """The heading and the prose of a section, and the code that it shows."""
+    if pattern.kind != "section" or not (shown := _FENCE.search(pattern.text)):
+        return None
+    prose = _plain(pattern.text[: shown.start()].partition("\n")[2])
+    sentence = _SENTENCE.match(prose)
+    heading = pattern.symbol.rpartition(".")[2]
+    return _pair(
+        "sections", pattern, f"{heading}. {sentence[1] if sentence else prose}", f"\n{shown[2]}"
+    )
+
+
+KINDS: dict[str, Callable[[Pattern], Pair | None]] = {
+    "docs": docs_pair,
+    "sections": sections_pair,
+}
+
+
+def collect_pairs(
+    patterns: Iterable[Pattern], kinds: Iterable[str], *, held_out: frozenset[str] = frozenset()
+) -> PairReport:
+    """Clean pairs of these kinds, in the order of the patterns.
+
+    ``held_out`` has :func:`fingerprint` of documents that must not be trained on.
+    """
+    report = PairReport()
+    makers = [KINDS[kind] for kind in kinds]
+    found = [pair for p in patterns for make in makers if (pair := make(p)) is not None]
+    asked = Counter(_normal(pair.query) for pair in found)
+    seen: set[str] = set()
+    for pair in found:
+        mark = fingerprint(pair.document)
+        reason = _reason_to_leave_out(pair, asked)
+        if not reason and mark in held_out:
+            reason = "in an evaluation set"
+        if not reason and mark in seen:
+            reason = "the same code again"
+        if reason:
+            report.left_out[reason] += 1
+        else:
+            seen.add(mark)
+            report.kept.append(pair)
+    return report
+
+
+def fingerprint(document: str) -> str:
+    """Equal for code that differs in nothing but white space and its qualified name."""
+    code = "".join(document.partition("\n")[2].split())
+    return hashlib.blake2b(code.encode(), digest_size=12).hexdigest()
+
+
+def first_sentence(documentation: str, name: str) -> str:
+    """The sentence that says what ``name`` does, in plain words; "" where none does."""
+    lines: list[str] = []
+    for line in documentation.strip().splitlines():
+        if not line.strip() or _SECTION_LINE.match(line):
+            break
+        lines.append(line.strip())
+    text = _plain(" ".join(lines))
+    match = _SENTENCE.match(text)
+    sentence = re.sub(
+        rf"^(?:(?:the|an?)\s+)?{re.escape(name)}\b(?:\(\))?\s*", "", match[1] if match else text
+    ).strip(" .:-")
+    return "" if _NO_DESCRIPTION.match(sentence) else sentence
+
+
+def undocumented(pattern: Pattern) -> Pattern | None:
+    """The pattern without its documentation; None where that cannot be cut out."""
+    text = _without_comments_above(pattern.text, pattern.language)
+    if pattern.language == "python":
+        bare = _without_docstring(text)
+        if bare is None:
+            return None
+        text = bare
+    opening = " ".join(pattern.docstring.split()[:6])
+    if opening and opening in " ".join(text.split()):
+        return None  # it stands somewhere else too, and would give the answer away
+    return replace(pattern, text=text, docstring="")
+
+
+def _pair(kind: str, pattern: Pattern, query: str, document: str) -> Pair:
+    return Pair(
+        kind=kind,
+        query=query,
+        document=document,
+        group=f"{pattern.source}/{pattern.path}",
+        id=pattern.id,
+    )
+
+
+def _reason_to_leave_out(pair: Pair, asked: Counter[str]) -> str:
+    words = split_words(pair.query)
+    if len(words) < MIN_WORDS:
+        return "too short a question"
+    if len(pair.document.partition("\n")[2].strip()) < MIN_CHARS:
+        return "too short an answer"
+    if asked[_normal(pair.query)] > 1:
+        return "a question with several answers"
+    if set(words) <= set(split_words(pair.document.partition("\n")[0])):
+        return "a question that repeats the name"
+    return ""
+
+
+def _normal(query: str) -> str:
+    return " ".join(split_words(query))
+
+
+def _plain(text: str) -> str:
+    for pattern, replacement in _MARKUP:
+        text = pattern.sub(replacement, text)
+    return " ".join(text.split())
+
+
+def _without_comments_above(text: str, language: str) -> str:
+    """Comments before the definition go; attributes and decorators among them stay."""
+    kept = ""
+    while text:
+        if block := _BLOCK_COMMENT.match(text):
+            text = text[block.end() :]
+            continue
+        line, end, rest = text.partition("\n")
+        comment = _HASH_COMMENT if language in _HASH_COMMENTS else _LINE_COMMENT
+        if comment.match(line) or _LINE_COMMENT.match(line):
+            text = rest
+        elif not line.strip() or (_ATTRIBUTE.match(line) and rest):
+            kept, text = kept + line + end, rest
+        else:
+            break
+    return (kept + text).lstrip("\n")
+
+
+def _without_docstring(text: str) -> str | None:
+    """A Python function without the string that opens its body."""
+    source = textwrap.dedent(text)
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):
+        return None
+    node = tree.body[0] if tree.body else None
+    if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or len(node.body) < 2:
+        return None
+    first = node.body[0]
+    if ast.get_docstring(node) is None or node.body[1].lineno == first.end_lineno:
+        return None
+    lines = source.splitlines(keepends=True)
+    return "".join(lines[: first.lineno - 1] + lines[first.end_lineno or first.lineno :])

@@ -1,0 +1,240 @@
+"""Make a retriever tuned for code, from nothing but package registries.
+
+    python -m hub.tuning.recipe build/tuned [--exclude FOLDER ...]
+
+The steps, each of which is skipped where its result lies in the folder already: download the
+packages in sources.toml at their versions; collect pairs of documentation and function; tune the
+adapter on a sample that is balanced over languages; distil static vectors from the tuned model and
+tune them on all pairs; write the card. ``--exclude`` names checkouts whose code must not be learned
+from: those of the benchmark.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import re
+import subprocess
+import sys
+import tomllib
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hub.tuning.pairs import collect_pairs, fingerprint, undocumented
+from hub.words import content_text, split_words
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from hub.config import Tier
+    from hub.types import Pattern
+    from training.retriever import Texts
+
+NAME = "pattern-hub-minilm"
+SOURCES = Path(__file__).with_name("sources.toml")
+DENSE_WEIGHT: dict[Tier, float] = {"best": 0.75, "fast": 0.75}  # fitted on the dev repositories
+FILES = 120  # of a package, drawn at random
+FILES_OF_LARGE = 250  # of a language's own library, and of a Java project
+LARGE = {"rust-src", "golang-1.19-src"}
+PAIRS = 1500  # of a package
+HELD_OUT = 600
+SAMPLE = {  # pairs by language for the adapter; static vectors take them all
+    "python": 4500, "rust": 2600, "go": 2600, "javascript": 2400, "java": 2200, "ruby": 800,
+    "typescript": 800, "php": 600, "cpp": 500, "c": 500,
+}  # fmt: skip
+SUFFIXES = frozenset(
+    [".py", ".js", ".mjs", ".ts", ".tsx", ".go", ".rs", ".rb", ".php", ".java", ".h", ".hpp"]
+)
+_SKIPPED = re.compile(
+    r"(?:^|/)(?:tests?|testing|testdata|__tests__|specs?|fixtures|mocks?|examples?|bench\w*|vendor"
+    r"|_vendor|node_modules|locale|locales|i18n/|generated)/|\.min\.|\.d\.ts$|_test\.|\.test\."
+    r"|bundle|umd",
+    re.IGNORECASE,
+)
+DOWNLOADS = {
+    "pypi": "{python} -m pip download -q --no-deps {name}=={version}",
+    "npm": "npm pack --silent {name}@{version}",
+    "debian": "apt-get download -q {name}={version}",
+    "debian-source": "apt-get source -q --download-only {name}={version}",
+}
+UNPACK = {".whl": "unzip -qo {0} -d {1}", ".deb": "dpkg -x {0} {1}"}
+
+
+def main() -> None:
+    """Run the recipe."""
+    parser = argparse.ArgumentParser(description="Make a retriever tuned for code.")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--exclude", type=Path, nargs="*", default=[])
+    options = parser.parse_args()
+    make(options.folder.resolve(), options.exclude)
+
+
+def make(folder: Path, exclude: Iterable[Path]) -> None:
+    """All steps; the result is ``folder``/tuned."""
+    from hub.store.tuned import write_card
+    from training.retriever import Recipe, StaticRecipe
+
+    download(folder / "packages")
+    pairs_file = folder / "pairs.jsonl"
+    if not pairs_file.is_file():
+        write_pairs(folder / "packages", pairs_file)
+    small, everything, held_out = samples(pairs_file, evaluated(exclude))
+    scores = tune(folder / "tuned", small, everything, held_out)
+    write_card(
+        folder / "tuned",
+        name=NAME,
+        dense_weight=DENSE_WEIGHT,
+        base="all-MiniLM-L6-v2",
+        pairs={"adapter": len(small), "static": len(everything)},
+        recipe={"adapter": asdict(Recipe()), "static": asdict(StaticRecipe())},
+        held_out=scores,
+        sources=tomllib.loads(SOURCES.read_text()),
+    )
+
+
+def download(folder: Path) -> None:
+    """Fetch and unpack every package into ``folder``/REGISTRY/NAME."""
+    for registry, packages in tomllib.loads(SOURCES.read_text()).items():
+        for name, version, _ in packages:
+            target = folder / registry / name.replace("/", "-").removeprefix("@")
+            if target.is_dir():
+                continue
+            archives = folder / "archives" / registry / target.name
+            archives.mkdir(parents=True, exist_ok=True)
+            command = DOWNLOADS[registry].format(python=sys.executable, name=name, version=version)
+            subprocess.run(command.split(), cwd=archives, check=True)
+            partial = target.with_name(f".{target.name}")
+            partial.mkdir(parents=True, exist_ok=True)
+            for archive in archives.iterdir():
+                if ".orig.tar" in archive.name or archive.suffix in {".tgz", ".gz", *UNPACK}:
+                    unpack = UNPACK.get(archive.suffix, "tar -xf {0} -C {1}")
+                    subprocess.run(unpack.format(archive, partial).split(), check=True)
+            partial.rename(target)
+
+
+def write_pairs(packages: Path, path: Path) -> None:
+    """Pairs of every package as JSON lines, with their language."""
+    folders = sorted(p for r in packages.iterdir() if r.name != "archives" for p in r.iterdir())
+    with ProcessPoolExecutor() as pool, path.open("w", encoding="utf-8") as file:
+        for rows in pool.map(_pairs_of, folders):
+            file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def _pairs_of(package: Path) -> list[dict[str, Any]]:
+    patterns = list(_patterns(package, _files(package)))
+    language = {p.id: p.language for p in patterns}
+    kept = collect_pairs(patterns, ["docs"]).kept
+    return [{"language": language[pair.id], **asdict(pair)} for pair in kept]
+
+
+def _files(package: Path) -> list[Path]:
+    found = [
+        path
+        for path in sorted(package.rglob("*"))
+        if path.suffix in SUFFIXES
+        and path.is_file()
+        and not path.is_symlink()
+        and not _SKIPPED.search(path.relative_to(package).as_posix())
+        and 800 < path.stat().st_size < 200_000
+    ]
+    random.Random(package.name).shuffle(found)
+    large = package.name in LARGE or package.parent.name == "debian-source"
+    return found[: FILES_OF_LARGE if large else FILES]
+
+
+def _patterns(root: Path, files: Iterable[Path]) -> Iterator[Pattern]:
+    from hub.preparing import with_ids
+    from indexers.code import chunk_file
+
+    for path in files:
+        try:
+            chunks = chunk_file(path.relative_to(root).as_posix(), path.read_bytes())
+        except UnicodeDecodeError:
+            continue
+        yield from with_ids(root.name, chunks)
+
+
+def evaluated(checkouts: Iterable[Path]) -> frozenset[str]:
+    """Fingerprints of every function in these checkouts."""
+    marks = set()
+    for root in checkouts:
+        files = [path for path in sorted(root.rglob("*")) if path.suffix in SUFFIXES]
+        for pattern in _patterns(root, (path for path in files if path.is_file())):
+            if pattern.kind in ("function", "method"):
+                marks.add(fingerprint(content_text(undocumented(pattern) or pattern)))
+    return frozenset(marks)
+
+
+def samples(
+    path: Path, excluded: frozenset[str], *, seed: int = 0
+) -> tuple[list[Texts], list[Texts], list[Texts]]:
+    """For the adapter, for static vectors, and held out; no package is in two of the last."""
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    times = Counter(row["query"].lower() for row in rows)
+    distinct = {fingerprint(row["document"]): row for row in reversed(rows)}
+    rows = [
+        row
+        for mark, row in distinct.items()
+        if mark not in excluded and times[row["query"].lower()] == 1
+    ]
+    rng = random.Random(seed)
+    rng.shuffle(rows)
+    names = sorted({_package(row) for row in rows})
+    rng.shuffle(names)
+    held_out = set(names[: len(names) // 12])
+    taken: Counter[str] = Counter()
+    everything = []
+    for row in rows:
+        if _package(row) not in held_out and taken[_package(row)] < PAIRS:
+            taken[_package(row)] += 1
+            everything.append(row)
+    by_language: Counter[str] = Counter()
+    small = []
+    for row in everything:
+        if by_language[row["language"]] < SAMPLE.get(row["language"], 0):
+            by_language[row["language"]] += 1
+            small.append(row)
+    kept = [row for row in rows if _package(row) in held_out][:HELD_OUT]
+    return _texts(small), _texts(everything), _texts(kept)
+
+
+def tune(
+    folder: Path, small: list[Texts], everything: list[Texts], held_out: list[Texts]
+) -> dict[str, float]:
+    """Both tiers into ``folder``; returns the adapter's held-out scores."""
+    from hub.store.minilm import MiniLMEncoder, file_sha256, packaged_folder
+    from hub.store.static import StaticEncoder
+    from hub.store.tuned import ADAPTER, STATIC, Tuned, save_table
+    from training.retriever import Recipe, StaticRecipe, tune_encoder, tune_static
+
+    folder.mkdir(parents=True, exist_ok=True)
+    scores = {}
+    if not (folder / ADAPTER).is_file():
+        scores = tune_encoder(packaged_folder(), small, held_out, folder, Recipe())
+    adapter = Tuned(folder, NAME, file_sha256(folder / ADAPTER), "", DENSE_WEIGHT)
+    start = StaticEncoder(MiniLMEncoder(packaged_folder(), tuned=adapter))
+    words = [(static_text(query), static_text(document)) for query, document in everything]
+    table = tune_static(start.table, start.tokenizer.to_str(), words, StaticRecipe())
+    save_table(folder / STATIC, table)
+    return scores
+
+
+def static_text(text: str) -> str:
+    """A text as the static encoder reads it."""
+    return " ".join(split_words(text))
+
+
+def _package(row: dict[str, Any]) -> str:
+    return str(row["group"]).partition("/")[0]
+
+
+def _texts(rows: Iterable[dict[str, Any]]) -> list[Texts]:
+    return [(row["query"], row["document"]) for row in rows]
+
+
+if __name__ == "__main__":
+    main()

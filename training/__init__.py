@@ -1,0 +1,1 @@
+"""JSONL to adapters, with no other part of Pattern Hub: this folder runs alone on a GPU machine."""

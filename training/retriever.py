@@ -1,0 +1,214 @@
+"""Tune a retriever on pairs of a question and the text that answers it.
+
+    tune_encoder(folder_of_the_model, train, held_out, output)   # LoRA or all weights
+    tune_static(table, tokenizer_json, train)                    # static token vectors
+
+Both learn with in-batch negatives (Henderson et al. 2017, https://arxiv.org/abs/1705.00652): of all
+the answers in a batch, a question has to prefer its own.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+
+Texts = tuple[str, str]  # a question and its answer
+LAYERS = r"encoder\.layer\.\d+\..*\.(?:query|key|value|dense)"
+CHECKPOINTS = 4  # a run saves itself and is scored this often
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """How an encoder is tuned; the defaults are what the shipped adapter was made with."""
+
+    epochs: float = 1
+    batch: int = 64
+    max_tokens: int = 128
+    rank: int = 32  # of the LoRA matrices; 0 trains all weights
+    learning_rate: float = 1e-3  # of LoRA; all weights want 5e-5
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StaticRecipe:
+    """How static vectors are tuned."""
+
+    epochs: int = 4
+    batch: int = 512
+    learning_rate: float = 2e-3
+    scale: float = 20.0  # of the cosine before the softmax
+    seed: int = 0
+
+
+def tune_encoder(
+    folder: Path, train: Sequence[Texts], held_out: Sequence[Texts], output: Path, recipe: Recipe
+) -> dict[str, float]:
+    """Tune the sentence-transformers model in ``folder``; returns the held-out scores.
+
+    ``output`` gets ``adapter.safetensors`` (float16, with rank and alpha as metadata), or the whole
+    model where ``recipe.rank`` is 0. Checkpoints lie beside it: a killed run goes on from the last.
+
+    Raises:
+        ValueError: the model has no layers that LoRA can be put on.
+    """
+    from sentence_transformers import (
+        SentenceTransformer,
+        SentenceTransformerTrainer,
+        SentenceTransformerTrainingArguments,
+    )
+    from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
+    from sentence_transformers.sentence_transformer.training_args import BatchSamplers
+    from transformers import EarlyStoppingCallback
+    from transformers.trainer_utils import get_last_checkpoint
+
+    model = SentenceTransformer(str(folder))
+    model.max_seq_length = recipe.max_tokens
+    if recipe.rank:
+        _add_lora(model, folder, recipe)
+    steps = max(1, int(recipe.epochs * len(train) / recipe.batch) // CHECKPOINTS)
+    checkpoints = output / "checkpoints"
+    arguments = SentenceTransformerTrainingArguments(
+        output_dir=str(checkpoints),
+        num_train_epochs=recipe.epochs,
+        per_device_train_batch_size=recipe.batch,
+        learning_rate=recipe.learning_rate,
+        warmup_ratio=0.1,
+        batch_sampler=BatchSamplers.NO_DUPLICATES,
+        seed=recipe.seed,
+        eval_strategy="steps",
+        save_strategy="steps",
+        eval_steps=steps,
+        save_steps=steps,
+        save_total_limit=2,
+        load_best_model_at_end=True,
+        metric_for_best_model="eval_held_out_cosine_mrr@10",
+        logging_steps=10,
+        report_to="none",
+        **_precision(),
+    )
+    trainer = SentenceTransformerTrainer(
+        model=model,
+        args=arguments,
+        train_dataset=_dataset(train),
+        loss=MultipleNegativesRankingLoss(model),
+        evaluator=_evaluator(held_out),
+        callbacks=[EarlyStoppingCallback(early_stopping_patience=2)],
+    )
+    last = get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None
+    trainer.train(resume_from_checkpoint=last)
+    scores = {name: float(value) for name, value in trainer.evaluate().items()}
+    if recipe.rank:
+        _save_adapter(model, output / "adapter.safetensors", recipe)
+    else:
+        model.save_pretrained(str(output / "model"))
+    return scores
+
+
+def tune_static(
+    table: npt.NDArray[np.float32],
+    tokenizer_json: str,
+    train: Sequence[Texts],
+    recipe: StaticRecipe,
+) -> npt.NDArray[np.float32]:
+    """Tune a table of token vectors, shape (vocabulary, dimension); a text is their mean.
+
+    The texts must be prepared as the encoder that will use the table prepares its own.
+    """
+    import torch
+    from tokenizers import Tokenizer
+
+    torch.manual_seed(recipe.seed)
+    tokenizer = Tokenizer.from_str(tokenizer_json)
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(512)
+    sides = [
+        [e.ids or [0] for e in tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
+        for texts in zip(*train, strict=True)
+    ]
+    bag = torch.nn.EmbeddingBag.from_pretrained(torch.tensor(table), freeze=False, mode="mean")
+    optimizer = torch.optim.Adam(bag.parameters(), lr=recipe.learning_rate)
+    order = np.random.default_rng(recipe.seed)
+    for _ in range(recipe.epochs):
+        rows = order.permutation(len(train))
+        for at in range(0, len(rows) - 1, recipe.batch):
+            batch = rows[at : at + recipe.batch]
+            questions, answers = (_bag(bag, [side[i] for i in batch]) for side in sides)
+            scores = recipe.scale * questions @ answers.T
+            loss = torch.nn.functional.cross_entropy(scores, torch.arange(len(batch)))
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    return np.asarray(bag.weight.detach().numpy(), dtype=np.float32)
+
+
+def _bag(bag: Any, ids: list[list[int]]) -> Any:
+    import torch
+
+    offsets = np.cumsum([0, *map(len, ids[:-1])])
+    flat = torch.tensor([token for row in ids for token in row])
+    return torch.nn.functional.normalize(bag(flat, torch.tensor(offsets)))
+
+
+def _add_lora(model: Any, folder: Path, recipe: Recipe) -> None:
+    from peft import LoraConfig, TaskType
+
+    config = LoraConfig(
+        task_type=TaskType.FEATURE_EXTRACTION,
+        r=recipe.rank,
+        lora_alpha=2 * recipe.rank,
+        lora_dropout=0.0,
+        target_modules=LAYERS,
+    )
+    try:
+        model.add_adapter(config)
+    except ValueError as error:
+        raise ValueError(f"{folder} cannot take LoRA: {error}; tune all its weights") from error
+
+
+def _save_adapter(model: Any, path: Path, recipe: Recipe) -> None:
+    from peft import get_peft_model_state_dict
+    from safetensors.torch import save_file
+
+    weights = get_peft_model_state_dict(model[0].auto_model)
+    halves = {name: weight.detach().half().contiguous() for name, weight in weights.items()}
+    settings = {"rank": recipe.rank, "alpha": 2 * recipe.rank}
+    save_file(halves, path, metadata={"lora": json.dumps(settings)})
+
+
+def _precision() -> dict[str, bool]:
+    """bfloat16 where it is fast: on GPUs, and on CPUs with instructions for it."""
+    import torch
+
+    if torch.cuda.is_available():
+        return {"bf16": torch.cuda.is_bf16_supported()}
+    capable = Path("/proc/cpuinfo")
+    return {"use_cpu": True, "bf16": capable.is_file() and "avx512_bf16" in capable.read_text()}
+
+
+def _dataset(pairs: Sequence[Texts]) -> Any:
+    from datasets import Dataset
+
+    questions, answers = zip(*pairs, strict=True)
+    return Dataset.from_dict({"query": list(questions), "document": list(answers)})
+
+
+def _evaluator(pairs: Sequence[Texts]) -> Any:
+    from sentence_transformers.sentence_transformer.evaluation import InformationRetrievalEvaluator
+
+    ids = [str(i) for i in range(len(pairs))]
+    return InformationRetrievalEvaluator(
+        queries=dict(zip(ids, (question for question, _ in pairs), strict=True)),
+        corpus=dict(zip(ids, (answer for _, answer in pairs), strict=True)),
+        relevant_docs={id_: {id_} for id_ in ids},
+        name="held_out",
+        show_progress_bar=False,
+    )
