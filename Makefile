@@ -7,7 +7,7 @@ HUB := $(BIN)/patternhub --hub demo
 STDLIB := $(shell $(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')
 DEMO_PACKAGES := asyncio concurrent email http json logging multiprocessing unittest urllib
 
-.PHONY: setup demo test test-all lint bench clean
+.PHONY: setup demo test test-all lint bench tuned-embedders clean
 
 setup: $(VENV)/.installed
 
@@ -47,6 +47,9 @@ test-all: lint
 
 bench: setup
 	$(BIN)/python -m tests.benchmarks
+
+tuned-embedders: setup
+	$(BIN)/python -m hub.tuning.recipe build/tuned-embedders
 
 clean:
 	rm -rf $(VENV) demo .pytest_cache .ruff_cache .mypy_cache .import_linter_cache

@@ -217,11 +217,11 @@ def test_a_card_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 
 QUESTIONS = ["remove a file", "open a door", "read a page", "call a friend", "draw a line"]
-ANSWERS = ["unlink path", "unlock hinge", "parse sheet", "dial number", "plot stroke"]
+ANSWERS = ["parse sheet", "dial number", "plot stroke", "unlink path", "unlock hinge"]
 
 
 def learnable(times: int) -> list[tuple[str, str]]:
-    """Five questions whose answers share no word with them, many times over."""
+    """Five questions with answers that nobody would expect of them, many times over."""
     return [
         (f"{question} {n}", f"{answer} {n % 7}")
         for n in range(times)
@@ -302,6 +302,16 @@ def test_a_run_that_is_stopped_goes_on_from_its_checkpoint(
     tune_encoder(packaged_folder(), pairs, pairs[:5], again, recipe)
     assert len(steps) < 8
     assert (again / ADAPTER).is_file()
+
+
+@pytest.mark.parametrize(("train", "held_out"), [(0, 1), (1, 1), (8, 0)])
+def test_too_few_pairs_are_refused_with_how_many_are_needed(
+    tmp_path: Path, train: int, held_out: int
+) -> None:
+    with pytest.raises(ValueError, match=r"at least one batch of 16 and one pair are needed"):
+        tune_encoder(
+            packaged_folder(), learnable(train), learnable(held_out), tmp_path, Recipe(batch=16)
+        )
 
 
 def test_a_model_that_cannot_take_lora_is_named(tmp_path: Path) -> None:

@@ -58,8 +58,14 @@ def tune_encoder(
     model where ``recipe.rank`` is 0. Checkpoints lie beside it: a killed run goes on from the last.
 
     Raises:
-        ValueError: the model has no layers that LoRA can be put on.
+        ValueError: the model has no layers that LoRA can be put on, or there is nothing to train
+            or to score on.
     """
+    if len(train) < recipe.batch or not held_out:
+        raise ValueError(
+            f"{len(train)} pairs to train on and {len(held_out)} held out: at least one batch of "
+            f"{recipe.batch} and one pair are needed"
+        )
     from sentence_transformers import (
         SentenceTransformer,
         SentenceTransformerTrainer,
@@ -71,9 +77,9 @@ def tune_encoder(
     from transformers.trainer_utils import get_last_checkpoint
 
     model = SentenceTransformer(str(folder))
-    model.max_seq_length = recipe.max_tokens
     if recipe.rank:
         _add_lora(model, folder, recipe)
+    model.max_seq_length = recipe.max_tokens
     steps = max(1, int(recipe.epochs * len(train) / recipe.batch) // CHECKPOINTS)
     checkpoints = output / "checkpoints"
     arguments = SentenceTransformerTrainingArguments(

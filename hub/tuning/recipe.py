@@ -24,6 +24,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hub.errors import HubError
 from hub.tuning.pairs import collect_pairs, fingerprint, undocumented
 from hub.words import content_text, split_words
 
@@ -106,14 +107,21 @@ def download(folder: Path) -> None:
             archives = folder / "archives" / registry / target.name
             archives.mkdir(parents=True, exist_ok=True)
             command = DOWNLOADS[registry].format(python=sys.executable, name=name, version=version)
-            subprocess.run(command.split(), cwd=archives, check=True)
+            subprocess.run(command.split(), cwd=archives, check=False)
+            found = [path for path in archives.iterdir() if _is_source(path)]
+            if not found:  # of a source package, Debian's own part may be gone; it is not needed
+                raise HubError(f"{name} {version} cannot be had from {registry}: see above")
             partial = target.with_name(f".{target.name}")
             partial.mkdir(parents=True, exist_ok=True)
-            for archive in archives.iterdir():
-                if ".orig.tar" in archive.name or archive.suffix in {".tgz", ".gz", *UNPACK}:
-                    unpack = UNPACK.get(archive.suffix, "tar -xf {0} -C {1}")
-                    subprocess.run(unpack.format(archive, partial).split(), check=True)
+            for archive in found:
+                unpack = UNPACK.get(archive.suffix, "tar -xf {0} -C {1}")
+                subprocess.run(unpack.format(archive, partial).split(), check=True)
             partial.rename(target)
+
+
+def _is_source(path: Path) -> bool:
+    tar = path.name.endswith((".tgz", ".tar.gz")) and ".debian." not in path.name
+    return tar or ".orig.tar" in path.name or path.suffix in UNPACK
 
 
 def write_pairs(packages: Path, path: Path) -> None:
@@ -185,7 +193,7 @@ def samples(
     rng.shuffle(rows)
     names = sorted({_package(row) for row in rows})
     rng.shuffle(names)
-    held_out = set(names[: len(names) // 12])
+    held_out = set(names[: max(1, len(names) // 12)])
     taken: Counter[str] = Counter()
     everything = []
     for row in rows:
