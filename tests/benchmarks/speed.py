@@ -13,17 +13,22 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import shutil
 import subprocess
 import sys
 import sysconfig
 import tempfile
+import threading
 import time
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import psutil
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 QUERIES = (
     "retry with growing delay", "parse a date header", "open a socket with a timeout",
@@ -109,10 +114,10 @@ def index_fast(folder: Path) -> dict[str, Any]:
     """The fast tier from nothing, and embedded Chroma writing the same rows."""
     hub = _open(folder)
     hub.workspace.encoders.fast.encode_documents(["made once a machine"])
-    begin = time.perf_counter()
-    report = hub.index([folder / "corpus"], tier="fast")
-    seconds = time.perf_counter() - begin
-    peak = _peak_megabytes()
+    with _peak_memory() as peak:
+        begin = time.perf_counter()
+        report = hub.index([folder / "corpus"], tier="fast")
+        seconds = time.perf_counter() - begin
     alone = _chroma_alone(hub, folder / "alone")
     rate, rate_alone = report.patterns_total / seconds, report.patterns_total / alone
     return {
@@ -121,7 +126,7 @@ def index_fast(folder: Path) -> dict[str, Any]:
         "fast: Chroma alone rows/s": round(rate_alone),
         "fast: share of Chroma's own rate": round(rate / rate_alone, 3),
         "fast: source MB/s": round(report.source_bytes / seconds / 1e6, 3),
-        "fast: peak memory MB": peak,
+        "fast: peak memory MB": peak(),
     }
 
 
@@ -160,13 +165,14 @@ def _chroma_alone(hub: Any, folder: Path) -> float:
 def index_best(folder: Path) -> dict[str, Any]:
     """The best tier, from nothing or on top of the fast one."""
     hub = _open(folder)
-    begin = time.perf_counter()
-    report = hub.index([folder / "corpus"])
-    seconds = time.perf_counter() - begin
+    with _peak_memory() as peak:
+        begin = time.perf_counter()
+        report = hub.index([folder / "corpus"])
+        seconds = time.perf_counter() - begin
     size = sum(f.stat().st_size for f in (folder / ".patternhub").rglob("*") if f.is_file())
     return {
         "best: vectors/s": round(report.embedded / seconds),
-        "best: peak memory MB": _peak_megabytes(),
+        "best: peak memory MB": peak(),
         "best: patterns": report.patterns_total,
         "index size MB": round(size / 1e6),
         "index KB a pattern": round(size / 1e3 / report.patterns_total, 2),
@@ -239,10 +245,29 @@ def _middling(path: Path) -> bool:
     return 5_000 < path.stat().st_size < 10_000
 
 
-def _peak_megabytes() -> int:
-    """Of this process and of the largest worker it waited for."""
-    own, children = resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN
-    return sum(resource.getrusage(who).ru_maxrss for who in (own, children)) // 1024
+@contextmanager
+def _peak_memory() -> Iterator[Callable[[], int]]:
+    """Resident megabytes of this process and its workers together, at their highest so far."""
+    done = threading.Event()
+    highest = 0
+
+    def watch() -> None:
+        nonlocal highest
+        process = psutil.Process()
+        while not done.wait(0.2):
+            total = 0
+            for each in (process, *process.children(recursive=True)):
+                with suppress(psutil.NoSuchProcess):
+                    total += each.memory_info().rss
+            highest = max(highest, total)
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield lambda: highest // 2**20
+    finally:
+        done.set()
+        watcher.join()
 
 
 STEPS = {
