@@ -185,6 +185,28 @@ def test_a_qualified_name_finds_its_own_definition_first(hub: Hub, tmp_path: Pat
             assert (found.symbol, found.part <= 1) == (f"{name}.run", True)
 
 
+def test_a_function_within_a_function_is_found_where_it_is_defined(
+    hub: Hub, tmp_path: Path
+) -> None:
+    uses = "".join(f"def use_{n}(items):\n    return share_reset(items)\n\n" for n in range(9))
+    files = {
+        "inner.py": "def share(items):\n    def share_reset(item):\n        return item\n\n"
+        "    return [share_reset(item) for item in items]\n",
+        "inner.ts": "export function join(a: number) {\n  const joinAll = (b: number) => a + b;\n"
+        "  return joinAll(1);\n}\n",
+        "uses.py": uses,
+        "uses.ts": "export function other() {\n  return joinAll(2) + joinAll(3) + joinAll(4);\n}\n",
+    }
+    (tmp_path / "code").mkdir()
+    for name, text in files.items():
+        (tmp_path / "code" / name).write_text(text)
+    hub.index([tmp_path / "code"])
+    for query, path in (("share_reset", "inner.py"), ("joinAll", "inner.ts")):
+        hits = hub.search(query)
+        assert hits[0].pattern.path == path
+        assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
+
+
 def test_modes_and_tiers_are_what_they_are_called(library: Hub) -> None:
     lexical = library.search("cookies", limit=10_000, mode="lexical")
     assert lexical

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 TEST_PRIOR = 1.0  # standard deviations that a test or vendored file gives way to other code
 EXACT_NAME = np.float32(100)  # a query that is an identifier finds its definition first,
 EXACT_FUNCTION = np.float32(50)  # and of a function and a type of one name, the function;
-EXACT_SYMBOL = np.float32(200)  # but one that is qualified as the query is comes before either
+EXACT_SYMBOL = np.float32(200)  # of a qualified name, what is qualified alike
+INNER_NAME = np.float32(50)  # an identifier that no pattern is called by: where it is defined
 FUNCTIONS = ("function", "method")
 MAX_PATHS = 30_000  # that Chroma takes in one condition
 CODE_NAME_DENSE_WEIGHT = 0.1  # a compound identifier is a word to match, not to understand
@@ -111,9 +112,25 @@ def rank(
         name = query.removesuffix("()").replace("::", ".").replace("#", ".")
         exact = rows.names == name_hash(name.rpartition(".")[2])
         functions = np.isin(rows.kinds.codes, [rows.kinds.code(kind) for kind in FUNCTIONS])
-        whole = exact & (rows.symbols == name_hash(name))
-        scores += EXACT_NAME * exact + EXACT_FUNCTION * (exact & functions) + EXACT_SYMBOL * whole
+        scores += EXACT_NAME * exact + EXACT_FUNCTION * (exact & functions)
+        if "." in name:
+            scores += EXACT_SYMBOL * (rows.symbols == name_hash(name))
     return _top(scores, limit, mask)
+
+
+def inner_definition(query: str) -> re.Pattern[str] | None:
+    """What the definition of an identifier looks like inside a longer function; else None.
+
+    A function within a function has no pattern of its own: the one around it is where it stands.
+    """
+    if not _IDENTIFIER.fullmatch(query):
+        return None
+    name = re.escape(re.split(r"[.:#]", query.removesuffix("()"))[-1])
+    return re.compile(
+        rf"\b(?:function\*?|def|func|fn|fun|const|let|var|val|class|struct|type)\s+{name}\b"
+        rf"|\b{name}\s*[:=]\s*(?:async\b|function\b|\(|<)"
+        rf"|\b{name}\s*\([^()]*\)\s*(?::[^={{}}]+)?\{{"
+    )
 
 
 def lexical_scores(snapshot: Snapshot, query: str) -> Vectors:

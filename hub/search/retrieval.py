@@ -13,7 +13,15 @@ import numpy.typing as npt
 
 from hub.config import MODES, TIERS
 from hub.errors import HubError
-from hub.search.ranking import lexical_scores, path_prior, rank, standard
+from hub.search.ranking import (
+    EXACT_NAME,
+    INNER_NAME,
+    inner_definition,
+    lexical_scores,
+    path_prior,
+    rank,
+    standard,
+)
 from hub.store.snapshot import Snapshot
 from hub.types import SearchResult
 
@@ -30,6 +38,7 @@ if TYPE_CHECKING:
 CANDIDATES = 500  # of each arm, where the dense arm is approximate
 SAMPLE = 5000  # rows whose cosines set the scale there, as all rows do where it is exact
 SPARE = 20  # rows beyond twice what was asked for: some may be deleted, or parts of one function
+INNER = 50  # hits among which the one that defines an identifier comes first
 PARTED = frozenset({"function", "method", "test"})
 
 
@@ -119,11 +128,18 @@ class Retriever:
             dense_weight=self._encoders.dense_weight[tier],
             prior=generation.prior,
             mask=mask,
-            limit=2 * limit + SPARE,
+            limit=max(2 * limit + SPARE, INNER),
         )
         ids = [id_.decode() for id_ in rows.ids[found]]
         patterns = self._store.get(ids) if ids else {}
-        hits = zip((patterns.get(id_) for id_ in ids), scores, strict=True)
+        hits = list(zip((patterns.get(id_) for id_ in ids), scores, strict=True))
+        inner = inner_definition(query)
+        if inner and len(scores) and scores[0] < EXACT_NAME:
+            hits = [
+                (p, score + INNER_NAME if p and i < INNER and inner.search(p.text) else score)
+                for i, (p, score) in enumerate(hits)
+            ]
+            hits.sort(key=lambda hit: -hit[1])
         return [
             SearchResult(rank=i, score=float(score), tier=tier, pattern=pattern)
             for i, (pattern, score) in enumerate(islice(_one_per_function(hits), limit), start=1)
