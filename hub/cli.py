@@ -30,9 +30,9 @@ class _Group(click.Group):
         except HubError as error:
             click.echo(f"Error: {error}", err=True)
             ctx.exit(2)
+        except BrokenPipeError:
+            raise  # click ends quietly when the reader of a pipe has gone
         except OSError as error:  # mostly of standard output: what Hub raises is a HubError
-            if isinstance(error, BrokenPipeError):
-                raise  # click ends quietly when the reader of a pipe has gone
             click.echo(f"Error: {error}", err=True)
             _close_output()
             ctx.exit(2)

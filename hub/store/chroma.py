@@ -135,10 +135,8 @@ class PatternStore:
 
     def sources(self) -> dict[str, str]:
         """The location of each source by name, as the last run left them."""
-        found = self._find(self._patterns_name)
-        for collection in [found] if found else self._mine("fast"):
-            return dict(json.loads(collection.metadata.get("sources", "{}")))
-        return {}
+        found = self._find(self._patterns_name) or next(iter(self._mine("fast")), None)
+        return dict(json.loads(found.metadata.get("sources", "{}"))) if found else {}
 
     def _mismatch(self, metadata: dict[str, Any]) -> str:
         """Why vectors that another encoder wrote cannot be searched, and the way out."""

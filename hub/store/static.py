@@ -63,7 +63,7 @@ class StaticEncoder:
 
     @functools.cached_property
     def dimension(self) -> int:
-        return self._tuned.dimension if self._tuned else min(DIMENSION, self._encoder.dimension)
+        return min(DIMENSION, self._encoder.dimension)
 
     @functools.cached_property
     def digest(self) -> str:

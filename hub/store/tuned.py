@@ -88,11 +88,6 @@ class Tuned:
         with np.load(_verified(self.folder / STATIC, self.static_sha256)) as file:
             return np.asarray(file["tokens"] * file["scales"][:, None])
 
-    @property
-    def dimension(self) -> int:
-        """Of the static vectors; every table we make has this width."""
-        return 256
-
 
 WAY_OUT = (
     "put the folder back as it was made, or set embedding.model = 'all-MiniLM-L6-v2' in hub.toml"

@@ -2,11 +2,11 @@
 
     python -m hub.tuning.recipe build/tuned [--exclude FOLDER ...]
 
-The steps, each of which is skipped where its result lies in the folder already: download the
-packages in sources.toml at their versions; collect pairs of documentation and function; tune the
-adapter on a sample that is balanced over languages; distil static vectors from the tuned model and
-tune them on all pairs; write the card. ``--exclude`` names checkouts whose code must not be learned
-from: those of the benchmark.
+The steps: download the packages in sources.toml at their versions; collect pairs of documentation
+and function; tune the adapter on a sample that is balanced over languages; distil static vectors
+from the tuned model and tune them on all pairs; write the card. Downloads, pairs and the adapter
+are kept where they lie in the folder already. ``--exclude`` names checkouts whose code must not be
+learned from: those of the benchmark.
 """
 
 from __future__ import annotations
@@ -37,7 +37,10 @@ if TYPE_CHECKING:
 
 NAME = "pattern-hub-minilm"
 SOURCES = Path(__file__).with_name("sources.toml")
-DENSE_WEIGHT: dict[Tier, float] = {"best": 0.75, "fast": 0.75}  # fitted on the dev repositories
+DENSE_WEIGHT: dict[Tier, float] = {
+    "best": 0.75,
+    "fast": 0.75,
+}  # fast: the dev repositories; best: a guess
 FILES = 120  # of a package, drawn at random
 FILES_OF_LARGE = 250  # of a language's own library, and of a Java project
 LARGE = {"rust-src", "golang-1.19-src"}
