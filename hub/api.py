@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from hub.config import load_config
-from hub.errors import HubError
+from hub.errors import HubError, OtherModelError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import Self
 
     from hub.config import Mode, Tier
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from hub.types import Pattern, SearchResult
     from hub.workspace import Workspace
 
+T = TypeVar("T")
+ATTEMPTS = 3  # to read, where vectors of another model take the place of those that were read
+
 
 class Hub:
     """A team's patterns: indexed once, then searched, shown and exported.
@@ -31,13 +34,22 @@ class Hub:
     >>> hits = hub.search("retry with backoff", limit=10, language="python")
     """
 
-    def __init__(self, workspace: Workspace) -> None:
-        """A hub of finished parts; :meth:`open` builds them."""
+    def __init__(
+        self, workspace: Workspace, *, reload: Callable[[], Workspace] | None = None
+    ) -> None:
+        """A hub of finished parts; :meth:`open` builds them.
+
+        ``reload`` makes them anew once the vectors are of another model.
+        """
         self.workspace = workspace
+        self._reload = reload
+        self._retriever: Retriever | None = None
 
     @classmethod
     def open(cls, folder: str | Path = ".", *, encoders: Encoders | None = None) -> Self:
         """The hub in ``folder``: its ``hub.toml`` if there is one, defaults otherwise.
+
+        ``encoders`` take the place of those that ``hub.toml`` names, and stay.
 
         Raises:
             HubError: ``folder`` is missing, or ``hub.toml`` is wrong.
@@ -48,14 +60,13 @@ class Hub:
             raise HubError(f"{folder} is not a folder: {error}") from error
         if not path.is_dir():
             raise HubError(f"{folder} is not a folder; a hub lives in one")
-        config = load_config(path)
-        if encoders is None:
-            from hub.store.encoders import open_encoders
-
-            encoders = open_encoders(config.embedding, path)
+        config = load_config(path)  # a wrong one is an error before anything heavy is loaded
         from hub.workspace import Workspace
 
-        return cls(Workspace(path, config, encoders))
+        if encoders is not None:
+            return cls(Workspace(path, config, encoders))
+        reload = functools.partial(Workspace.from_folder, path)
+        return cls(reload(), reload=reload)
 
     def index(
         self,
@@ -77,6 +88,7 @@ class Hub:
 
         if isinstance(locations, str | Path):
             locations = [locations]
+        self._follow_config()
         tier = tier or self.workspace.config.embedding.tier
         return index(self.workspace, locations, tier=tier, progress=progress)
 
@@ -84,10 +96,12 @@ class Hub:
         """Remove a source and its patterns.
 
         Raises:
-            HubError: no source of that name; names the known ones.
+            HubError: no source of that name; names the known ones. Or the patterns are another
+                model's.
         """
         from hub.indexing import forget
 
+        self._follow_config()
         return forget(self.workspace, source)
 
     def search(
@@ -120,12 +134,15 @@ class Hub:
         from hub.search.ranking import Filters
 
         defaults = self.workspace.config.search
-        return self.retriever.search(
-            query,
-            limit=defaults.limit if limit is None else limit,
-            mode=mode or defaults.mode,
-            tier=tier,
-            filters=Filters(language=language, kind=kind, source=source, path=path),
+        filters = Filters(language=language, kind=kind, source=source, path=path)
+        return self._read(
+            lambda retriever: retriever.search(
+                query,
+                limit=defaults.limit if limit is None else limit,
+                mode=mode or defaults.mode,
+                tier=tier,
+                filters=filters,
+            )
         )
 
     def get(self, id: str) -> Pattern:
@@ -134,37 +151,21 @@ class Hub:
         Raises:
             HubError: no pattern, or several, have such an id.
         """
-        full = self.retriever.full_id(id)
-        found = self.workspace.store.get([full])
-        if full not in found:
-            raise HubError(f"id {id!r}: this pattern has just been removed")
-        return found[full]
+        return self._read(lambda retriever: retriever.get(id))
 
     def neighbours(self, pattern: Pattern) -> tuple[Pattern | None, Pattern | None]:
         """The patterns before and after this one in its file."""
-        ids = [None, *self.retriever.file_of(pattern), None]
-        if pattern.id not in ids:
-            return None, None  # removed by a writer meanwhile
-        at = ids.index(pattern.id)
-        before, after = ids[at - 1], ids[at + 1]
-        found = self.workspace.store.get([id_ for id_ in (before, after) if id_])
-        return found.get(before or ""), found.get(after or "")
+        return self._read(lambda retriever: retriever.neighbours(pattern))
 
     def outline(self, pattern: Pattern) -> list[Pattern]:
         """The methods of a class in its file, in order; none for any other kind."""
-        if pattern.kind != "class":
-            return []
-        ids = self.retriever.file_of(pattern)
-        found = self.workspace.store.get(ids)
-        members = [found[id_] for id_ in ids if id_ in found]
-        prefix = f"{pattern.symbol}."
-        return [p for p in members if p.kind == "method" and p.symbol.startswith(prefix)]
+        return self._read(lambda retriever: retriever.outline(pattern))
 
     def status(self) -> Status:
         """What the hub holds, what was skipped and why, and what has changed since."""
         from hub.status import status
 
-        return status(self.workspace, self.retriever.current())
+        return self._read(lambda retriever: status(self.workspace, retriever))
 
     def export(self, path: str | Path) -> ExportReport:
         """Write training examples (instruction to code) as JSON lines.
@@ -174,16 +175,51 @@ class Hub:
         """
         from hub.dataset.export import export
 
-        return export(self.workspace.store, Path(path))
+        return self._read(lambda retriever: export(retriever.store, Path(path)))
 
-    @functools.cached_property
+    @property
     def retriever(self) -> Retriever:
-        """Search over the current generation."""
-        from hub.search.retrieval import Retriever
+        """Search over the current generation, with the model whose vectors answer now."""
+        if self._retriever is None:
+            self._retriever = _retriever(self.workspace)
+        return self._retriever
 
-        return Retriever(
-            self.workspace.store,
-            self.workspace.encoders,
-            self.workspace.derived,
-            exact_limit=self.workspace.config.search.exact_limit,
-        )
+    def _read(self, use: Callable[[Retriever], T]) -> T:
+        """What ``use`` finds; where its vectors gave way to another model's, in those."""
+        for _ in range(ATTEMPTS - 1):
+            try:
+                return use(self.retriever)
+            except OtherModelError:
+                self._retriever = _retriever(self._readable())
+        return use(self.retriever)
+
+    def _readable(self) -> Workspace:
+        """The workspace whose vectors answer; hub.toml is read again where none that is known does.
+
+        Raises:
+            OtherModelError: none does; names both models.
+        """
+        try:
+            return self.workspace.readable()
+        except OtherModelError:
+            if self._reload is None:
+                raise
+        self.workspace = self._reload()
+        return self.workspace.readable()
+
+    def _follow_config(self) -> None:
+        """Write as hub.toml says now: an older model would migrate everything back."""
+        folder = self.workspace.folder
+        if self._reload is not None and load_config(folder) != self.workspace.config:
+            self.workspace, self._retriever = self._reload(), None
+
+
+def _retriever(workspace: Workspace) -> Retriever:
+    from hub.search.retrieval import Retriever
+
+    return Retriever(
+        workspace.store,
+        workspace.encoders,
+        workspace.derived,
+        exact_limit=workspace.config.search.exact_limit,
+    )

@@ -1,8 +1,12 @@
-"""The two errors a user sees as a sentence instead of a traceback."""
+"""The errors a user sees as a sentence instead of a traceback."""
 
 
 class HubError(Exception):
     """A problem the user can act on: the message names the value, the place and the way out."""
+
+
+class OtherModelError(HubError):
+    """The vectors are of another model than the one they were asked of, or not there any more."""
 
 
 class MissingExtraError(HubError):

@@ -4,6 +4,8 @@ The order makes a kill harmless. The store is marked as being written before the
 counts as seen only while its rows are in Chroma: its record goes before they change and comes back
 after; readers switch to the new generation at the end.
 A run that finds the mark rebuilds the derived columns from Chroma and goes on.
+A run with another model fills collections of its own, publishes them when they are complete, and
+then deletes what the model before wrote.
 """
 
 from __future__ import annotations
@@ -73,6 +75,7 @@ class IndexRun:
         fast: Encoder,
         best: Encoder,
         derived: Path,
+        migrating: bool = False,
         progress: Progress = silent,
     ) -> None:
         self.config = config
@@ -82,6 +85,7 @@ class IndexRun:
         self.fast = fast
         self.best = best
         self.derived = derived
+        self.migrating = migrating  # another model's vectors answer until this run is complete
         self.progress = progress
         self.rules = rules_digest(config)
         self.report = IndexReport()
@@ -106,14 +110,16 @@ class IndexRun:
         if tier == "best":
             missing = np.flatnonzero(~snapshot.rows.has_best())
             if len(missing) > ONE_PUBLISH:
-                before = snapshot = self._published(snapshot)
+                before = snapshot = self._saved(snapshot)
                 _release_memory()
             if len(missing):
                 snapshot = self._fill_best(snapshot, missing)
         if snapshot is not before or not published:
             self._publish(snapshot)
-        elif changes.tasks:  # they held what they held before
-            self.store.set_state(writing=False)
+        else:
+            if changes.tasks:  # they held what they held before
+                self.store.set_state(writing=False)
+            self._tidy(snapshot)
         self.report.tier = tier
         self.report.patterns_total = len(snapshot.rows)
         self.report.seconds = time.perf_counter() - started
@@ -216,9 +222,13 @@ class IndexRun:
         report.plain_text += prepared.language == "text"
         report.source_bytes += task.entry.size
 
-    def _published(self, snapshot: Snapshot) -> Snapshot:
-        """Publish what the fast tier can answer already, and keep no copy of it in memory."""
-        self._publish(snapshot)
+    def _saved(self, snapshot: Snapshot) -> Snapshot:
+        """Keep no copy in memory, and publish what the fast tier can answer already, unless the
+        model before answers better."""
+        if self.migrating:
+            snapshot.save(self.derived)
+        else:
+            self._publish(snapshot)
         self.store.reopen()  # the fast vectors' graph is not needed any more
         return Snapshot.load(self.derived, snapshot.generation) or snapshot
 
@@ -284,6 +294,11 @@ class IndexRun:
             best_complete=complete,
             writing=False,
         )
+        self._tidy(snapshot)
+
+    def _tidy(self, snapshot: Snapshot) -> None:
+        """Delete what other models wrote, and the generations before."""
+        self.store.drop_others()
         snapshot.prune(self.derived)
 
 
@@ -317,6 +332,7 @@ def index(
 def forget(workspace: Workspace, source: str) -> IndexReport:
     """See :meth:`hub.api.Hub.forget`."""
     with _writing(workspace) as manifest:
+        workspace.store.state()  # refuses patterns of another model: to migrate takes an index run
         run, snapshot, _ = _start(workspace, manifest, silent)
         names = {known.name for known in manifest.sources()} | {*snapshot.rows.sources.names}
         if source not in names:
@@ -368,18 +384,23 @@ def _start(
 ) -> tuple[IndexRun, Snapshot, bool]:
     """A run, the columns it starts from, and whether readers see these already."""
     rules = rules_digest(workspace.config)
-    workspace.store.reopen_if_stale()  # another process may have written while this one waited
-    workspace.store.create(rules)
-    state = workspace.store.state()
+    store = workspace.store
+    store.reopen_if_stale()  # another process may have written while this one waited
+    store.create(rules)
+    described = manifest.described()
+    if described != store.patterns_name:
+        same_rows = store.carry_over(described)
+        manifest.describe(store.patterns_name, same_rows=same_rows)
+    state = store.own_state()
     assert state is not None  # create made it
     derived = workspace.derived
     snapshot = None if state.writing else Snapshot.load(derived, state.generation)
     published = snapshot is not None
     if snapshot is None:
-        snapshot = Snapshot.from_store(state.generation + 1, workspace.store)
+        snapshot = Snapshot.from_store(state.generation + 1, store)
     run = IndexRun(
         config=workspace.config,
-        store=workspace.store,
+        store=store,
         manifest=manifest,
         cache=VectorCache(
             workspace.store_folder / "vectors.db", model=workspace.encoders.best.digest
@@ -387,6 +408,7 @@ def _start(
         fast=workspace.encoders.fast,
         best=workspace.encoders.best,
         derived=derived,
+        migrating=not state.generation and store.previous() is not None,
         progress=progress,
     )
     return run, snapshot, published

@@ -6,14 +6,14 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from hub.errors import HubError
+from hub.search.retrieval import published_state
 from hub.sources import stale_files
 from hub.store.manifest import Manifest
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from hub.search.retrieval import Generation
+    from hub.search.retrieval import Retriever
     from hub.workspace import Workspace
 
 
@@ -31,6 +31,14 @@ class SourceStatus:
     error: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """From the model that answers to the one whose vectors are not complete yet."""
+
+    old: str
+    new: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
     """The hub at a glance; counts are of patterns unless they say otherwise."""
@@ -44,6 +52,7 @@ class Status:
     tier: str
     generation: int
     writing: bool
+    migration: Migration | None
     sizes: dict[str, int]  # bytes on disk by part of the store
     skipped: dict[str, int]  # files by reason
     skipped_files: list[tuple[str, str, str]] = field(repr=False)  # (source, path, reason)
@@ -52,11 +61,11 @@ class Status:
         return asdict(self)
 
 
-def status(workspace: Workspace, generation: Generation) -> Status:
+def status(workspace: Workspace, retriever: Retriever) -> Status:
     """Describe a hub and its published generation; sources are listed anew for what is stale."""
-    state = workspace.store.state()
-    if state is None:
-        raise HubError("this hub is empty: run `patternhub index PATH` first")
+    generation = retriever.current()
+    state = published_state(retriever.store)
+    target = workspace.store.own_state() if retriever.store is not workspace.store else None
     rows = generation.snapshot.rows
     manifest = Manifest(workspace.manifest_path)
     try:
@@ -90,7 +99,8 @@ def status(workspace: Workspace, generation: Generation) -> Status:
         model=state.model,
         tier=generation.tier,
         generation=state.generation,
-        writing=state.writing,
+        writing=state.writing or target is not None,
+        migration=Migration(state.written_by, target.written_by) if target else None,
         sizes=_sizes(workspace.store_folder),
         skipped=dict(Counter(reason for _, _, reason in skipped)),
         skipped_files=skipped,

@@ -141,7 +141,12 @@ def status_text(status: Status, *, with_files: bool) -> str:
         f"languages  {_counts(status.languages)}",
         f"on disk    {_megabytes(status.sizes)}",
     ]
-    if status.writing:
+    if status.migration:
+        lines.append(
+            f"migration  from {status.migration.old} to {status.migration.new}: searches use the "
+            "old vectors until `patternhub index` has completed the new ones"
+        )
+    elif status.writing:
         lines.append(
             "writing    an index run is at work, or was stopped: `patternhub index` ends it"
         )

@@ -369,9 +369,9 @@ def test_a_store_of_another_version_is_refused_and_untouched(hub: Hub, tree: Pat
     for encoders in (word_encoders(), word_encoders("others")):
         other = Hub.open(hub.workspace.folder, encoders=encoders)
         for act in (lambda hub: hub.index([tree]), lambda hub: hub.forget("tree")):
-            with pytest.raises(HubError, match=r"schema 99.*reads schema 1"):
+            with pytest.raises(HubError, match=r"schema 99.*reads schema 2"):
                 act(other)
-    hub.workspace.store.set_state(schema=1)
+    hub.workspace.store.set_state(schema=2)
     assert_same(contents(hub), before)
 
 

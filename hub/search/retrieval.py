@@ -74,7 +74,7 @@ class Retriever:
     def __init__(
         self, store: PatternStore, encoders: Encoders, derived: Path, *, exact_limit: int
     ) -> None:
-        self._store = store
+        self.store = store
         self._encoders = encoders
         self._derived = derived
         self._exact_limit = exact_limit
@@ -84,14 +84,15 @@ class Retriever:
         """The published generation.
 
         Raises:
-            HubError: nothing was indexed yet, or by another model.
+            HubError: nothing was indexed yet.
+            OtherModelError: it was by another model.
         """
-        state = published_state(self._store)
+        state = published_state(self.store)
         known = self._generation
         if known is None or known.snapshot.generation != state.generation:
             if known is not None:
-                self._store.reopen_if_stale()
-            snapshot, state = current_snapshot(self._store, self._derived, state)
+                self.store.reopen_if_stale()
+            snapshot, state = current_snapshot(self.store, self._derived, state)
             prior = path_prior(snapshot.rows.paths)
             self._generation = known = Generation(snapshot, prior, state.best_complete)
         return known
@@ -131,7 +132,7 @@ class Retriever:
             limit=max(2 * limit + SPARE, INNER),
         )
         ids = [id_.decode() for id_ in rows.ids[found]]
-        patterns = self._store.get(ids) if ids else {}
+        patterns = self.store.get(ids) if ids else {}
         hits = list(zip((patterns.get(id_) for id_ in ids), scores, strict=True))
         inner = inner_definition(query)
         if inner and len(scores) and scores[0] < EXACT_NAME:
@@ -145,12 +146,36 @@ class Retriever:
             for i, (pattern, score) in enumerate(islice(_one_per_function(hits), limit), start=1)
         ]
 
-    def full_id(self, prefix: str) -> str:
-        """The one id that starts with ``prefix``.
+    def get(self, prefix: str) -> Pattern:
+        """See :meth:`hub.api.Hub.get`."""
+        full = self._full_id(prefix)
+        found = self.store.get([full])
+        if full not in found:
+            raise HubError(f"id {prefix!r}: this pattern has just been removed")
+        return found[full]
 
-        Raises:
-            HubError: no id does, or several do.
-        """
+    def neighbours(self, pattern: Pattern) -> tuple[Pattern | None, Pattern | None]:
+        """See :meth:`hub.api.Hub.neighbours`."""
+        ids = [None, *self._file_of(pattern), None]
+        if pattern.id not in ids:
+            return None, None  # removed by a writer meanwhile
+        at = ids.index(pattern.id)
+        before, after = ids[at - 1], ids[at + 1]
+        found = self.store.get([id_ for id_ in (before, after) if id_])
+        return found.get(before or ""), found.get(after or "")
+
+    def outline(self, pattern: Pattern) -> list[Pattern]:
+        """See :meth:`hub.api.Hub.outline`."""
+        if pattern.kind != "class":
+            return []
+        ids = self._file_of(pattern)
+        found = self.store.get(ids)
+        members = [found[id_] for id_ in ids if id_ in found]
+        prefix = f"{pattern.symbol}."
+        return [p for p in members if p.kind == "method" and p.symbol.startswith(prefix)]
+
+    def _full_id(self, prefix: str) -> str:
+        """The one id that starts with ``prefix``."""
         found = [id_.decode() for id_ in self.current().snapshot.rows.ids]
         found = [id_ for id_ in found if id_.startswith(prefix)]
         if len(found) != 1:
@@ -159,7 +184,7 @@ class Retriever:
             raise HubError(f"id {prefix!r}: {reason}; `patternhub search --json` prints ids whole")
         return str(found[0])
 
-    def file_of(self, pattern: Pattern) -> list[str]:
+    def _file_of(self, pattern: Pattern) -> list[str]:
         """Ids of all patterns in the pattern's file, in order of position."""
         rows = self.current().snapshot.rows
         same_path = rows.paths.codes == rows.paths.code(pattern.path)
@@ -197,7 +222,7 @@ class Retriever:
         """Chroma's neighbours; filtered ones by fast vectors, whose collection has the metadata."""
         if where and tier == "best":
             tier, vector = "fast", self._encoders.fast.encode_queries([query])[0]
-        found = self._store.nearest(tier, vector, limit=CANDIDATES, where=where)
+        found = self.store.nearest(tier, vector, limit=CANDIDATES, where=where)
         return [id_ for id_, _ in found]
 
 

@@ -1,8 +1,9 @@
 """The Chroma collections of a hub: the system of record, and the only importer of chromadb.
 
-``<name>-<digest>`` holds every pattern's document and metadata with its fast vector;
-``<name>-best-<digest>`` holds ids and vectors of the transformer alone. The digest is the
-encoder's, so vectors of two models never meet in one collection.
+``<name>-<fast digest>-<best digest>`` holds every pattern's document and metadata with its fast
+vector; ``<name>-best-<best digest>`` holds ids and vectors of the transformer alone. The digests
+are the encoders', so vectors of two models never meet in one collection: a new model's are written
+beside the old ones, which answer until the new ones are published.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import gc
 import json
 import os
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -20,7 +21,7 @@ import numpy as np
 from chromadb.errors import ChromaError, NotFoundError
 from filelock import FileLock
 
-from hub.errors import HubError
+from hub.errors import HubError, OtherModelError
 from hub.store.embedding import pattern_vectors
 from hub.types import PATTERN_FIELDS, Pattern
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 # What Chroma raises when its store cannot be read or written.
 StoreError = (ChromaError, httpx.TransportError)
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 BATCH = 1000  # rows a write; larger is no faster and holds more memory
 PAGE = 5000
 METADATA = tuple(name for name in PATTERN_FIELDS if name not in {"id", "text"})
@@ -43,27 +44,43 @@ METADATA = tuple(name for name in PATTERN_FIELDS if name not in {"id", "text"})
 class State:
     """What a hub's pattern collection says of itself."""
 
-    generation: int
+    generation: int  # 0 until the first is published
     writing: bool  # a writer is at work, or died at it
     best_complete: bool
     chunker: str
     model: str
     digest: str
+    fast_digest: str
+    embedding: str  # JSON of the settings that choose the model
+
+    @property
+    def written_by(self) -> str:
+        """The model, as a message names it."""
+        return f"{self.model!r} (digest {self.digest}, fast tier {self.fast_digest})"
 
 
 class PatternStore:
     """Patterns and their vectors in Chroma. Reads are safe at any time; writes need the lock."""
 
     def __init__(
-        self, connect: Callable[[], Any], *, place: str, name: str, fast: Encoder, best: Encoder
+        self,
+        connect: Callable[[], Any],
+        *,
+        place: str,
+        name: str,
+        embedding: str,
+        fast: Encoder,
+        best: Encoder,
     ) -> None:
         """Use a client's collections called ``name``, for the vectors of these two encoders.
 
         ``place`` is what a message calls the store: a folder, or the address of a server.
+        ``embedding`` is what a reader needs to open the same encoders.
         """
         self._connect = connect
         self._place = place
         self._name = name
+        self._embedding = embedding
         self._fast = fast
         self._best = best
         self._collections: dict[str, Any] = {}
@@ -74,8 +91,14 @@ class PatternStore:
         cls, config: Config, folder: Path, *, fast: Encoder, best: Encoder
     ) -> PatternStore:
         """The store that ``config`` names; an embedded one lives in ``folder``/chroma."""
-        connect, place = functools.partial(_connect, config, folder), _place(config, folder)
-        return cls(connect, place=place, name=config.store.name, fast=fast, best=best)
+        return cls(
+            functools.partial(_connect, config, folder),
+            place=_place(config, folder),
+            name=config.store.name,
+            embedding=config.embedding.model_dump_json(exclude={"tier"}),
+            fast=fast,
+            best=best,
+        )
 
     @functools.cached_property
     def _client(self) -> Any:
@@ -94,7 +117,7 @@ class PatternStore:
     def reopen_if_stale(self) -> None:
         """Reopen, unless the last to write was this very store; it costs half a second at 50,000
         patterns, which an open hub need not pay for every changed file."""
-        found = self._find(self._patterns_name)
+        found = self._find(self.patterns_name)
         state = found.metadata if found else {"writing": True}
         if state["writing"] or state["generation"] != self._published:
             self.reopen()
@@ -104,8 +127,9 @@ class PatternStore:
         return self._fast.dimension
 
     @property
-    def _patterns_name(self) -> str:
-        return f"{self._name}-{self._fast.digest}"
+    def patterns_name(self) -> str:
+        """The collection of the patterns and their fast vectors."""
+        return f"{self._name}-{self._fast.digest}-{self._best.digest}"
 
     @property
     def _best_name(self) -> str:
@@ -115,68 +139,80 @@ class PatternStore:
         """The state of the store, or None where nothing was ever indexed.
 
         Raises:
-            HubError: the patterns were written by another model or schema; names both.
+            OtherModelError: the patterns are published by another model alone; names both.
+            HubError: they were written under another schema.
         """
-        found = self._find(self._patterns_name)
-        if found is None or found.metadata["digest"] != self._best.digest:
-            for other in [found] if found is not None else self._others():
-                raise HubError(self._mismatch(other.metadata))
-            return None
-        metadata = found.metadata
-        _check_schema(metadata)
-        return State(
-            generation=metadata["generation"],
-            writing=metadata["writing"],
-            best_complete=metadata["best_complete"],
-            chunker=metadata["chunker"],
-            model=metadata["model"],
-            digest=metadata["digest"],
-        )
+        own = self.own_state()
+        if own is None or not own.generation:
+            other = self.previous()
+            if other is not None:
+                raise OtherModelError(self._mismatch(other))
+        return own
+
+    def own_state(self) -> State | None:
+        """The state of this model's patterns, published or not, whatever else there is."""
+        found = self._find(self.patterns_name)
+        return _state(found) if found is not None else None
+
+    def previous(self) -> State | None:
+        """The state of the patterns that another model has published."""
+        states = [_state(other) for other in self._others()]
+        return next((state for state in states if state.generation), None)
 
     def sources(self) -> dict[str, str]:
         """The location of each source by name, as the last run left them."""
-        found = self._find(self._patterns_name) or next(iter(self._mine("fast")), None)
-        return dict(json.loads(found.metadata.get("sources", "{}"))) if found else {}
+        found = [self._find(self.patterns_name), *self._others()]
+        known = (c.metadata["sources"] for c in found if c and "sources" in c.metadata)
+        return dict(json.loads(next(known, "{}")))
 
-    def _mismatch(self, metadata: dict[str, Any]) -> str:
+    def _mismatch(self, other: State) -> str:
         """Why vectors that another encoder wrote cannot be searched, and the way out."""
-        digests = f"{metadata.get('digest')}, fast tier {metadata.get('fast_digest')}"
         own = f"{self._best.digest}, fast tier {self._fast.digest}"
         return (
-            f"this hub's vectors were written by model {metadata.get('model')!r} "
-            f"(digest {digests}), the configuration names {self._best.name!r} (digest {own}): "
-            "run `patternhub index` to embed the patterns anew, or restore embedding.model in "
-            "hub.toml"
+            f"this hub's vectors were written by model {other.written_by}, the configuration names "
+            f"{self._best.name!r} (digest {own}): run `patternhub index` to embed the patterns "
+            "anew, or restore embedding.model in hub.toml"
         )
 
     def set_state(self, **changes: Any) -> None:
         """Record new values of :class:`State` fields."""
-        collection = self._open(self._patterns_name)
+        collection = self._open(self.patterns_name)
         kept = {k: v for k, v in collection.metadata.items() if not k.startswith("hnsw:")}
         collection.modify(metadata={**kept, **changes})
-        self._collections.pop(self._patterns_name)
+        self._collections.pop(self.patterns_name)
         self._published = changes.get("generation", self._published)
 
     def create(self, chunker: str) -> None:
-        """Make the collections that are missing, and carry patterns over from another model's."""
-        for known in self._mine("fast"):
-            _check_schema(known.metadata)
-        found = self._find(self._patterns_name)
-        if found is None:
-            self._create(self._patterns_name, self._fast.dimension, chunker)
+        """Make the patterns' collection where it is missing."""
+        for known in self._mine():
+            _check_schema(known)
+        if self._find(self.patterns_name) is None:
+            self._create(self.patterns_name, self._fast.dimension, chunker)
             self.set_state(writing=True)
-        elif found.metadata["digest"] != self._best.digest:  # fast vectors that two models share
-            model = {"model": self._best.name, "digest": self._best.digest}
-            self.set_state(**model, best_complete=False, writing=True)
-        for old in self._mine("best"):
-            if old.name != self._best_name:  # its rows would not be deleted with their patterns
-                self._client.delete_collection(old.name)
+
+    def carry_over(self, latest: str) -> bool:
+        """Copy other models' patterns here, with fast vectors of this one; nothing is parsed.
+
+        Those of the collection ``latest`` alone where it is there: returns whether it is. What was
+        copied before is not encoded again.
+        """
+        self.set_state(writing=True)
         others = self._others()
-        if others:
-            self.set_state(writing=True)
-            for other in others:
-                self._carry_over(other)
-                self._client.delete_collection(other.name)
+        known = [other for other in others if other.name == latest]
+        encode = self._fast.encode_documents
+        for other in known or others:
+            for page in _pages(other, ["documents", "metadatas"]):
+                here = self.get(page["ids"])
+                patterns = [p for p in _patterns(page) if p != here.get(p.id)]
+                if patterns:
+                    self.add(patterns, pattern_vectors(patterns, encode, encode))
+        return bool(known)
+
+    def drop_others(self) -> None:
+        """Delete the collections that this model does not use."""
+        for collection in self._mine():
+            if collection.name not in {self.patterns_name, self._best_name}:
+                self._client.delete_collection(collection.name)
 
     def create_best(self, chunker: str) -> None:
         """Make the best tier's collection where it is missing."""
@@ -185,7 +221,7 @@ class PatternStore:
 
     def add(self, patterns: Sequence[Pattern], vectors: Vectors) -> None:
         """Write new patterns with their fast vectors; a pattern that is there is replaced."""
-        collection = self._open(self._patterns_name)
+        collection = self._open(self.patterns_name)
         for at in range(0, len(patterns), BATCH):
             batch = patterns[at : at + BATCH]
             collection.upsert(
@@ -197,7 +233,7 @@ class PatternStore:
 
     def update(self, patterns: Sequence[Pattern]) -> None:
         """Write the metadata of patterns that only moved within their file."""
-        collection = self._open(self._patterns_name)
+        collection = self._open(self.patterns_name)
         for at in range(0, len(patterns), BATCH):
             batch = patterns[at : at + BATCH]
             collection.update(ids=[p.id for p in batch], metadatas=[_metadata(p) for p in batch])
@@ -207,7 +243,7 @@ class PatternStore:
 
         A pattern goes last, so that a kill leaves no vector without one.
         """
-        for name in (self._best_name, self._patterns_name):
+        for name in (self._best_name, self.patterns_name):
             if not ids or self._find(name) is None:
                 continue
             collection = self._open(name)
@@ -224,32 +260,30 @@ class PatternStore:
         """The patterns of ``ids`` by id; one that was just deleted is left out."""
         if not ids:
             return {}  # Chroma refuses an empty list
-        collection = self._open(self._patterns_name)
-        with self._reaching():
+        with self._reading(self.patterns_name) as collection:
             found = collection.get(ids=list(ids), include=["documents", "metadatas"])
         return {p.id: p for p in _patterns(found)}
 
     def pages(self) -> Iterator[tuple[list[Pattern], Vectors]]:
         """All patterns with their fast vectors, a page at a time."""
-        for page in _pages(
-            self._open(self._patterns_name), ["documents", "metadatas", "embeddings"]
-        ):
-            yield _patterns(page), np.asarray(page["embeddings"], dtype=np.float32)
+        with self._reading(self.patterns_name) as collection:
+            for page in _pages(collection, ["documents", "metadatas", "embeddings"]):
+                yield _patterns(page), np.asarray(page["embeddings"], dtype=np.float32)
 
     def best_pages(self) -> Iterator[tuple[list[str], Vectors]]:
         """All ids in the best tier with their vectors, a page at a time."""
         if self._find(self._best_name) is None:
             return
-        for page in _pages(self._open(self._best_name), ["embeddings"]):
-            yield page["ids"], np.asarray(page["embeddings"], dtype=np.float32)
+        with self._reading(self._best_name) as collection:
+            for page in _pages(collection, ["embeddings"]):
+                yield page["ids"], np.asarray(page["embeddings"], dtype=np.float32)
 
     def nearest(
         self, tier: str, vector: Vectors, *, limit: int, where: dict[str, Any] | None
     ) -> list[tuple[str, float]]:
         """Chroma's approximate neighbours: (id, cosine), nearest first."""
-        name = self._best_name if tier == "best" else self._patterns_name
-        collection = self._open(name)
-        with self._reaching():
+        name = self._best_name if tier == "best" else self.patterns_name
+        with self._reading(name) as collection:
             found = collection.query(
                 query_embeddings=vector[None], n_results=limit, where=where, include=["distances"]
             )
@@ -260,25 +294,18 @@ class PatternStore:
 
     def counts(self) -> dict[str, int]:
         """Rows by collection name."""
-        names = (self._patterns_name, self._best_name)
+        names = (self.patterns_name, self._best_name)
         return {name: self._open(name).count() for name in names if self._find(name)}
 
-    def _carry_over(self, old: Any) -> None:
-        """Copy another model's patterns here, with fast vectors of this one; nothing is parsed."""
-        for page in _pages(old, ["documents", "metadatas"]):
-            patterns = _patterns(page)
-            encode = self._fast.encode_documents
-            self.add(patterns, pattern_vectors(patterns, encode, encode))
-
     def _others(self) -> list[Any]:
-        """Pattern collections of this hub that another fast encoder wrote."""
-        return [c for c in self._mine("fast") if c.name != self._patterns_name]
+        """Pattern collections of this hub that other encoders wrote."""
+        fast = [c for c in self._mine() if c.metadata["tier"] == "fast"]
+        return [c for c in fast if c.name != self.patterns_name]
 
-    def _mine(self, tier: str) -> list[Any]:
+    def _mine(self) -> list[Any]:
         with self._reaching():
             found = self._client.list_collections()
-        wanted = {"hub": self._name, "tier": tier}
-        return [c for c in found if wanted.items() <= (c.metadata or {}).items()]
+        return [c for c in found if (c.metadata or {}).get("hub") == self._name]
 
     def _create(self, name: str, dimension: int, chunker: str) -> None:
         self._client.create_collection(
@@ -287,12 +314,13 @@ class PatternStore:
             configuration={"hnsw": {"space": "cosine"}},
             metadata={
                 "hub": self._name,
-                "tier": "fast" if name == self._patterns_name else "best",
+                "tier": "fast" if name == self.patterns_name else "best",
                 "schema": SCHEMA_VERSION,
                 "chunker": chunker,
                 "model": self._best.name,
                 "digest": self._best.digest,
                 "fast_digest": self._fast.digest,
+                "embedding": self._embedding,
                 "dimension": dimension,
                 "generation": 0,
                 "writing": False,
@@ -306,6 +334,19 @@ class PatternStore:
                 return self._client.get_collection(name, embedding_function=None)
         except NotFoundError:
             return None
+
+    @contextmanager
+    def _reading(self, name: str) -> Iterator[Any]:
+        """A collection to read; one that was deleted meanwhile is told from a damaged one."""
+        collection = self._open(name)
+        try:
+            with self._reaching():
+                yield collection
+        except (NotFoundError, HubError) as error:
+            if isinstance(error, HubError) and self._find(name) is not None:
+                raise
+            self._collections.pop(name, None)
+            raise OtherModelError(f"{name} was deleted meanwhile: try again") from error
 
     @contextmanager
     def _reaching(self) -> Iterator[None]:
@@ -323,7 +364,7 @@ class PatternStore:
         if name not in self._collections:
             found = self._find(name)
             if found is None:
-                raise HubError("this hub is empty: run `patternhub index PATH` first")
+                raise OtherModelError("this hub is empty: run `patternhub index PATH` first")
             self._collections[name] = found
         return self._collections[name]
 
@@ -380,10 +421,16 @@ def _server(url: str, settings: Any, place: dict[str, Any]) -> Any:
     )
 
 
-def _check_schema(metadata: dict[str, Any]) -> None:
-    if metadata.get("schema") != SCHEMA_VERSION:
+def _state(collection: Any) -> State:
+    _check_schema(collection)
+    return State(**{field.name: collection.metadata[field.name] for field in fields(State)})
+
+
+def _check_schema(collection: Any) -> None:
+    schema = collection.metadata.get("schema")
+    if schema != SCHEMA_VERSION:
         raise HubError(
-            f"this hub was written with schema {metadata.get('schema')}, this version of Pattern "
+            f"this hub was written with schema {schema}, this version of Pattern "
             f"Hub reads schema {SCHEMA_VERSION}: use the version that wrote it, or delete the "
             ".patternhub folder and index again"
         )
@@ -394,6 +441,8 @@ def _pages(collection: Any, include: list[str]) -> Iterator[Any]:
     while True:
         try:
             page = collection.get(limit=PAGE, offset=offset, include=include)
+        except NotFoundError:
+            raise
         except ChromaError as error:
             raise HubError(
                 f"the patterns in {collection.name} cannot be read: {error}; if no index run is at "

@@ -27,6 +27,7 @@ CREATE TABLE IF NOT EXISTS file (
     PRIMARY KEY (source, path)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS skip (source TEXT, path TEXT, reason TEXT);
+CREATE TABLE IF NOT EXISTS described (collection TEXT);
 """
 
 
@@ -144,6 +145,19 @@ class Manifest:
             "SELECT source, COUNT(*), SUM(size) FROM file WHERE skipped = '' GROUP BY source"
         )
         return {source: (files, size) for source, files, size in rows}
+
+    def described(self) -> str:
+        """The collection whose rows the records are of."""
+        return next((name for (name,) in self._db.rows("SELECT * FROM described")), "")
+
+    def describe(self, collection: str, *, same_rows: bool) -> None:
+        """Make the records those of ``collection``; unless it has the same rows, none is trusted
+        before its file was read again."""
+        with self._db.writing() as db:
+            db.execute("DELETE FROM described")
+            db.execute("INSERT INTO described VALUES (?)", (collection,))
+            if not same_rows:
+                db.execute("UPDATE file SET rules = ''")
 
     def close(self) -> None:
         self._db.close()
