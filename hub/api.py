@@ -181,7 +181,7 @@ class Hub:
     def retriever(self) -> Retriever:
         """Search over the current generation, with the model whose vectors answer now."""
         if self._retriever is None:
-            self._retriever = _retriever(self.workspace)
+            self._retriever = _retriever_of(self.workspace)
         return self._retriever
 
     def _read(self, use: Callable[[Retriever], T]) -> T:
@@ -190,7 +190,7 @@ class Hub:
             try:
                 return use(self.retriever)
             except OtherModelError:
-                self._retriever = _retriever(self._readable())
+                self._retriever = _retriever_of(self._readable())
         return use(self.retriever)
 
     def _readable(self) -> Workspace:
@@ -214,7 +214,7 @@ class Hub:
             self.workspace, self._retriever = self._reload(), None
 
 
-def _retriever(workspace: Workspace) -> Retriever:
+def _retriever_of(workspace: Workspace) -> Retriever:
     from hub.search.retrieval import Retriever
 
     return Retriever(

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from hub import Hub
+from hub.config import Embedding
 from hub.store.encoders import Encoders
 
 if TYPE_CHECKING:
@@ -60,8 +61,14 @@ class WordEncoder:
         return np.asarray(total / np.linalg.norm(total), dtype=np.float32)
 
 
-def word_encoders(name: str = "words") -> Encoders:
-    return Encoders(fast=WordEncoder(f"{name}-fast", 32), best=WordEncoder(name, 48))
+def word_encoders(name: str = "words", dimension: int = 48) -> Encoders:
+    return Encoders(fast=WordEncoder(f"{name}-fast", 32), best=WordEncoder(name, dimension))
+
+
+def configured_encoders(config: Embedding, folder: Path) -> Encoders:
+    """In place of ``open_encoders``: another model's best vectors have other directions."""
+    known = config.model == Embedding().model
+    return word_encoders() if known else word_encoders(config.model, 64)
 
 
 @pytest.fixture
@@ -76,9 +83,9 @@ sys.path.insert(0, {str(Path(__file__).parent.parent)!r})
 import hub.indexing
 import hub.store.encoders
 import hub.writing
-from tests.conftest import word_encoders
+from tests.conftest import configured_encoders
 
-hub.store.encoders.open_encoders = lambda config, folder: word_encoders()
+hub.store.encoders.open_encoders = configured_encoders
 hub.writing.WRITE_BATCH = 40
 hub.indexing.EMBED_BATCH = 32
 hub.indexing.ONE_PUBLISH = 8
@@ -91,7 +98,7 @@ if sys.argv[1:]:
 
 
 def driver(folder: Path) -> Path:
-    """The real command line as a script, with :func:`word_encoders` and small batches.
+    """The real command line as a script, with :func:`configured_encoders` and small batches.
 
     It says "ready" on standard error when everything is imported.
     """

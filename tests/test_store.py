@@ -22,6 +22,7 @@ from hub.store.chroma import PatternStore
 from hub.store.manifest import RACY_NS, FileRecord, Manifest, Source
 from hub.store.vectors import VectorCache
 from hub.types import Pattern
+from hub.words import content_text
 from tests.conftest import WordEncoder, word_encoders
 
 if TYPE_CHECKING:
@@ -175,21 +176,52 @@ def test_an_empty_store_says_what_to_do(tmp_path: Path, encoders: Encoders) -> N
         empty.get(["0" * 32])
 
 
-def test_a_best_tier_of_another_model_is_dropped(store: PatternStore, tmp_path: Path) -> None:
+def test_another_models_patterns_are_copied_beside_them_and_dropped_when_asked(
+    store: PatternStore, tmp_path: Path
+) -> None:
     """The same fast vectors, another model behind them."""
-    encoders = word_encoders()
-    other = replace(encoders, best=WordEncoder("other-best", 40))
+    other = replace(word_encoders(), best=WordEncoder("other-best", 40))
     store.add([pattern(1)], vectors(1, 32))
     store.add_best([pattern(1).id], vectors(1, 48))
+    store.set_state(writing=False, generation=5)
     changed = store_in(tmp_path, other)
     with pytest.raises(HubError, match=r"'words'.*'other-best'"):
         changed.state()
     changed.create("rules")
+    assert changed.carry_over(store.patterns_name)
     changed.create_best("rules")
+    assert everything(changed) == everything(store) == {pattern(1).id: pattern(1)}
     assert sorted(changed.counts().values()) == [0, 1]
-    state = changed.state()
-    assert state is not None
-    assert (state.model, state.best_complete, state.writing) == ("other-best", False, True)
+    assert sorted(store.counts().values()) == [1, 1]
+    states = [changed.own_state(), changed.previous()]
+    assert [s and (s.model, s.generation, s.writing) for s in states] == [
+        ("other-best", 0, True),
+        ("words", 5, False),
+    ]
+    changed.drop_others()
+    assert changed.counts().keys() == {c.name for c in changed._client.list_collections()}
+    assert changed.previous() is None
+
+
+def test_carrying_over_again_encodes_only_what_differs(
+    store: PatternStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hub.store.chroma.PAGE", 5)
+    patterns = [pattern(number, f"text {number}") for number in range(23)]
+    store.add(patterns, vectors(23, 32))
+    fast = WordEncoder("other-fast", 32)
+    changed = store_in(tmp_path, replace(word_encoders(), fast=fast))
+    changed.create("rules")
+    changed.carry_over(store.patterns_name)
+    assert everything(changed) == everything(store)
+    changed.delete([p.id for p in patterns[:2]])
+    moved = replace(patterns[9], start_line=7)
+    store.update([moved])
+    del fast.embedded[:]
+    changed.carry_over(store.patterns_name)
+    again = (*patterns[:2], moved)
+    assert set(fast.embedded) == {f(p) for p in again for f in (content_text, lambda p: p.path)}
+    assert everything(changed) == everything(store)
 
 
 def test_a_damaged_chroma_folder_is_named(tmp_path: Path, encoders: Encoders) -> None:
@@ -306,6 +338,15 @@ class TestManifest:
         manifest.put_skips("s", [("d", "too-large")])
         manifest.delete_source("s")
         assert (manifest.sources(), manifest.files("s"), manifest.skipped()) == ([], {}, [])
+
+    def test_records_of_other_rows_are_not_trusted(self, manifest: Manifest) -> None:
+        assert manifest.described() == ""
+        manifest.put_files([record("a")])
+        manifest.describe("one", same_rows=True)
+        assert manifest.files("s") == {"a": record("a")}
+        manifest.describe("two", same_rows=False)
+        assert manifest.described() == "two"
+        assert manifest.files("s") == {"a": record("a", rules="")}
 
     def test_a_file_written_just_before_it_was_read_is_not_trusted(self) -> None:
         seen = 10 * RACY_NS
