@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from hub.cli import main
-from tests.conftest import driver, git, word_encoders, write_tree
+from tests.conftest import configured_encoders, driver, git, word_encoders, write_tree
 
 if TYPE_CHECKING:
     from click.testing import Result
@@ -362,6 +363,31 @@ def test_status_says_what_there_is_and_what_is_stale(indexed: Path) -> None:
     Path("code/README.md").unlink()
     assert parsed("status")["sources"][0]["stale"] == 3
     assert "3 files stale" in run("status").stdout
+
+
+def test_status_says_that_a_migration_is_under_way(
+    indexed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As JSON and as text, and searches go on; `index` ends it."""
+    monkeypatch.setattr("hub.store.encoders.open_encoders", configured_encoders)
+    assert parsed("status")["migration"] is None
+    (indexed / "hub.toml").write_text('[embedding]\nmodel = "other"\n')
+    with monkeypatch.context() as stopped:
+        stopped.setattr("hub.store.chroma.PatternStore.create_best", _stop)
+        assert "Stopped" in run("index", status=130).stderr
+    found = parsed("status")
+    assert found["model"] == "words"
+    assert "'words'" in found["migration"]["old"]
+    assert "'other'" in found["migration"]["new"]
+    text = run("status").stdout
+    assert re.search(r"^migration  from 'words' .* to 'other' .*: searches use the old", text, re.M)
+    assert parsed("search", "retry")["hits"]
+    run("index")
+    assert "migration" not in run("status").stdout
+
+
+def _stop(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def test_status_lists_skipped_files(project: Path) -> None:

@@ -410,6 +410,7 @@ def test_searches_answer_all_through_a_migration_by_two_runs_at_once(
     assert_only(reader)
 
 
+@pytest.mark.slow  # distils the packaged model twice
 def test_the_packaged_model_cut_elsewhere_is_another_model(
     tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

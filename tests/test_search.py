@@ -257,7 +257,7 @@ def test_a_path_that_most_of_a_large_hub_matches_is_no_error(
 
 def test_filters_say_the_same_to_chroma_as_to_the_columns(library: Hub) -> None:
     rows = library.retriever.current().snapshot.rows
-    collection = library.workspace.store._open(library.workspace.store._patterns_name)
+    collection = library.workspace.store._open(library.workspace.store.patterns_name)
     for filters in (
         Filters(kind="method"),
         Filters(language="python", source="http"),

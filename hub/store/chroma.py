@@ -209,8 +209,11 @@ class PatternStore:
         return bool(known)
 
     def drop_others(self) -> None:
-        """Delete the collections that this model does not use."""
-        for collection in self._mine():
+        """Delete the collections that this model does not use.
+
+        The patterns go first: without them no reader takes what is left for an index.
+        """
+        for collection in sorted(self._mine(), key=lambda c: c.metadata["tier"] != "fast"):
             if collection.name not in {self.patterns_name, self._best_name}:
                 self._client.delete_collection(collection.name)
 
