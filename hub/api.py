@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from hub.search.retrieval import Retriever
     from hub.status import Status
     from hub.store.encoders import Encoders
+    from hub.tuning.tune import CompareReport, Method, TuneReport
     from hub.types import Pattern, SearchResult
     from hub.workspace import Workspace
 
@@ -176,6 +177,71 @@ class Hub:
         from hub.dataset.export import export
 
         return self._read(lambda retriever: export(retriever.store, Path(path)))
+
+    def tune(
+        self,
+        *,
+        tiers: Sequence[Tier] = ("best", "fast"),
+        kinds: Sequence[str] = ("docs", "sections"),
+        epochs: float = 1,
+        method: Method = "lora",
+        hold_out: Sequence[str] = (),
+        dry_run: bool = False,
+        progress: Progress | None = None,
+    ) -> TuneReport:
+        """Tune the configured retriever on this hub's own pairs, and use it if it finds more.
+
+        What is kept is named in ``hub.toml`` and the patterns are embedded anew; searches go on
+        with the old vectors until that is done. Needs the extra 'train'.
+
+        Args:
+            tiers: Which of the two encoders.
+            kinds: Of pairs: "docs" (documentation to function), "sections" (heading to code).
+            epochs: Times that the best tier's encoder sees each pair.
+            method: "lora", an adapter, or "full", all weights.
+            hold_out: Sources that nothing is learned from, to judge by.
+            dry_run: Count the pairs and train nothing.
+            progress: Called with what is being done and how far it is.
+
+        Raises:
+            HubError: nothing is indexed, too few pairs, a source that is not there, or a model
+                that cannot be tuned.
+        """
+        from hub.reporting import silent
+        from hub.tuning.tune import recipe_of, tune, use_model
+
+        self._follow_config()
+        report = tune(
+            self.workspace,
+            self._patterns(),
+            tiers=tiers,
+            kinds=kinds,
+            recipe=recipe_of(method, epochs),
+            hold_out=hold_out,
+            dry_run=dry_run,
+            progress=progress or silent,
+        )
+        if report.model:
+            use_model(self.workspace.folder, report.model)
+            self.index(progress=progress)
+        return report
+
+    def compare_tuned(self, *, progress: Progress | None = None) -> CompareReport:
+        """The configured tuned retriever and what it was tuned from, on files neither has seen.
+
+        Raises:
+            HubError: nothing is indexed, the model is not a tuned one, or no file was held out.
+        """
+        from hub.reporting import silent
+        from hub.tuning.tune import compare
+
+        self._follow_config()
+        return compare(self.workspace, self._patterns(), progress=progress or silent)
+
+    def _patterns(self) -> list[Pattern]:
+        return self._read(
+            lambda retriever: [p for page, _ in retriever.store.pages() for p in page]
+        )
 
     @property
     def retriever(self) -> Retriever:

@@ -54,10 +54,11 @@ class Embedding(_Section):
     """The model of the best tier; the fast tier is distilled from it."""
 
     model: str = Field(
-        default="all-MiniLM-L6-v2",
+        default="pattern-hub-minilm",
         min_length=1,
-        description="the packaged model; a local folder with a model or a tuned retriever; a "
-        "sentence-transformers model id (extra 'train'); or the model's name at the endpoint",
+        description="the packaged retriever, tuned for code; all-MiniLM-L6-v2, which it was tuned "
+        "from; a local folder with a model or a tuned retriever; a sentence-transformers model id "
+        "(extra 'train'); or the model's name at the endpoint",
     )
     endpoint: str = Field(
         default="",

@@ -17,11 +17,14 @@ if TYPE_CHECKING:
     from hub.doctor import Check
     from hub.reporting import IndexReport, Progress
     from hub.status import Status
+    from hub.tuning.measure import Verdict
+    from hub.tuning.tune import CompareReport, TuneReport
     from hub.types import Pattern, SearchResult
 
 SHOWN_LINES = 4  # of a hit's text
 PLAIN_EVERY = 10.0  # seconds between two lines where there is no terminal
-UNITS = {"patterns": "B of source", "vectors": "vectors"}
+UNITS = {"patterns": "B of source", "vectors": "vectors", "measuring": "tiers"}
+STEPS = "steps"  # the unit of every other stage
 
 
 @contextmanager
@@ -52,7 +55,7 @@ def index_progress() -> Iterator[Progress]:
 
     def show(stage: str, done: int, total: int) -> None:
         if stage not in tasks:
-            tasks[stage] = bars.add_task(stage, total=total, unit=UNITS[stage])
+            tasks[stage] = bars.add_task(stage, total=total, unit=UNITS.get(stage, STEPS))
         bars.update(tasks[stage], completed=done, total=total)
 
     with bars:
@@ -74,7 +77,9 @@ def _plain_progress() -> Progress:
         said[stage] = now
         rate = done / (now - begin) if now > begin else 0
         left = f", {(total - done) / rate:.0f} s left" if rate and done < total else ""
-        print(f"{stage}: {done}/{total} {UNITS[stage]}{left}", file=sys.stderr, flush=True)
+        print(
+            f"{stage}: {done}/{total} {UNITS.get(stage, STEPS)}{left}", file=sys.stderr, flush=True
+        )
 
     return show
 
@@ -129,6 +134,41 @@ def pattern_text(
     facts += [_line(f"method {p.location}  {p.signature}  id {p.id[:10]}") for p in outline]
     text = "\n".join(map(_line, pattern.text.strip("\n").split("\n")))
     return "\n".join(facts) + "\n\n" + text
+
+
+def tune_summary(report: TuneReport) -> str:
+    """What was learned from, and what came of it."""
+    lines = [f"{_counts(report.pairs)}: {sum(report.pairs.values())} pairs"]
+    if report.left_out:
+        lines.append(f"  left out  {_counts(report.left_out)}")
+    how = f"each file held out in one of {report.folds} folds" if report.folds else "held-out files"
+    lines.append(f"  trained   {report.trained}, judged by {report.held_out} ({how})")
+    for tier, verdict in report.verdicts.items():
+        lines.append(f"{_verdict(tier, verdict)}: {'kept' if verdict.kept else 'not kept'}")
+    if report.model:
+        lines.append(f"hub.toml now names {report.model}; `patternhub tune compare` says more")
+    elif report.verdicts:
+        lines.append("nothing was better beyond luck: the model stays as it was")
+    return "\n".join(lines)
+
+
+def compare_text(report: CompareReport) -> str:
+    """A line for each tier and source."""
+    lines = [f"{report.base} against {report.tuned}, MRR@10 of the fused search"]
+    for tier, by_source in report.verdicts.items():
+        for source, verdict in by_source.items():
+            whole = " (held out whole)" if source in report.held_out_sources else ""
+            lines.append(_verdict(f"{tier}, {source or 'all'}{whole}", verdict))
+    return "\n".join(lines)
+
+
+def _verdict(what: str, verdict: Verdict) -> str:
+    low, high = verdict.interval
+    return (
+        f"{_line(what)}: {verdict.base:.3f} -> {verdict.tuned:.3f} on {verdict.questions} "
+        f"questions, 95% interval of the difference {low:+.3f} to {high:+.3f} (vectors alone "
+        f"{verdict.base_dense:.3f} -> {verdict.tuned_dense:.3f})"
+    )
 
 
 def status_text(status: Status, *, with_files: bool) -> str:

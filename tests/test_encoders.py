@@ -34,6 +34,7 @@ from hub.store.minilm import (
     start_torch,
 )
 from hub.store.static import StaticEncoder, distil
+from hub.store.tuned import SHIPPED, Tuned
 from tests.conftest import write_tree
 
 MAX_TOKENS = 128
@@ -189,11 +190,25 @@ class TestMiniLM:
 class TestWhichEncoder:
     """From ``hub.toml`` to the encoder that runs."""
 
-    def test_a_copy_of_the_model_is_the_default_model(self, model_copy: Path) -> None:
+    def test_the_default_is_the_shipped_retriever_as_its_card_says(self, tmp_path: Path) -> None:
+        default = open_encoders(Embedding(), tmp_path)
+        shipped = Tuned.from_folder(SHIPPED)
+        assert isinstance(default.best, MiniLMEncoder)
+        assert default.best.name == Embedding().model == shipped.name
+        assert default.dense_weight == shipped.dense_weight
+        assert default.best.tuned == shipped
+        sizes = {path.name: path.stat().st_size for path in SHIPPED.iterdir()}
+        assert sizes["adapter.safetensors"] <= 3_000_000
+        assert sizes["static.npz"] <= 8_000_000
+        shipped.table()  # checks the digest
+        sources = json.loads((SHIPPED / "card.json").read_text())["sources"]
+        assert all(len(row) == 3 and all(row) for rows in sources.values() for row in rows)
+
+    def test_a_copy_of_the_model_is_the_packaged_model(self, model_copy: Path) -> None:
         flip_a_byte(model_copy / "README.md")
         assert is_minilm(model_copy)
         local = open_encoders(Embedding(model="model"), model_copy.parent)
-        default = open_encoders(Embedding(), model_copy.parent)
+        default = open_encoders(Embedding(model=NAME), model_copy.parent)
         assert isinstance(local.best, MiniLMEncoder)
         assert (local.best.digest, local.fast.digest) == (default.best.digest, default.fast.digest)
 
@@ -217,7 +232,12 @@ class TestWhichEncoder:
         digests |= {StaticEncoder(MiniLMEncoder(Path(), max_tokens=64)).digest}
         assert len(digests) == 3
 
-    def test_an_endpoint_gets_its_static_vectors_from_the_packaged_model(
+    @pytest.mark.parametrize("model", ["./there", "/no/where", "a/b/c", ".patternhub/tuned/x"])
+    def test_a_folder_that_is_not_there_is_named(self, tmp_path: Path, model: str) -> None:
+        with pytest.raises(HubError, match=r"there is no folder .*; put it back, or name another"):
+            open_encoders(Embedding(model=model), tmp_path)
+
+    def test_an_endpoint_gets_the_static_vectors_of_the_shipped_retriever(
         self, tmp_path: Path
     ) -> None:
         config = Embedding(model="m", endpoint="http://127.0.0.1:9/v1")

@@ -51,7 +51,7 @@ def test_every_verb_of_the_command_is_in_the_readme_and_no_other() -> None:
 @pytest.mark.parametrize(
     ("verb", "options"),
     [
-        (verb, re.findall(r"--[a-z]+", rest))
+        (verb, re.findall(r"--[a-z-]+", rest))
         for verb, rest in re.findall(r"^    patternhub (\w+)([^#\n]*)", README, flags=re.MULTILINE)
     ],
 )

@@ -1,7 +1,7 @@
 """Tune a retriever on pairs of a question and the text that answers it.
 
-    tune_encoder(folder_of_the_model, train, held_out, output)   # LoRA or all weights
-    tune_static(table, tokenizer_json, train)                    # static token vectors
+    tune_encoder(folder_of_the_model, train, held_out, output, recipe)   # LoRA or all weights
+    tune_static(table, tokenizer_json, train, recipe)                    # static token vectors
 
 Both learn with in-batch negatives (Henderson et al. 2017, https://arxiv.org/abs/1705.00652): of all
 the answers in a batch, a question has to prefer its own.
@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import numpy.typing as npt
 
 Texts = tuple[str, str]  # a question and its answer
-LAYERS = r"encoder\.layer\.\d+\..*\.(?:query|key|value|dense)"
+ADAPTER, WEIGHTS, MODEL = "adapter.safetensors", "model.safetensors", "model"
+UNUSED = r".*pooler.*"  # of a BERT: its sentence vectors are means of token vectors
 CHECKPOINTS = 4  # a run saves itself and is scored this often
 
 
@@ -31,7 +32,7 @@ class Recipe:
     """How an encoder is tuned; the defaults are what the shipped adapter was made with."""
 
     epochs: float = 1
-    batch: int = 64
+    batch: int = 48
     max_tokens: int = 128
     rank: int = 32  # of the LoRA matrices; 0 trains all weights
     learning_rate: float = 1e-3  # of LoRA; all weights want 5e-5
@@ -50,12 +51,31 @@ class StaticRecipe:
 
 
 def tune_encoder(
-    folder: Path, train: Sequence[Texts], held_out: Sequence[Texts], output: Path, recipe: Recipe
+    source: str | Path,
+    train: Sequence[Texts],
+    held_out: Sequence[Texts],
+    output: Path,
+    recipe: Recipe,
+    *,
+    start: Path | None = None,
+    whole: bool = False,
+    on_step: Callable[[int, int], None] | None = None,
 ) -> dict[str, float]:
-    """Tune the sentence-transformers model in ``folder``; returns the held-out scores.
+    """Tune the sentence-transformers model ``source``; returns the held-out scores.
 
-    ``output`` gets ``adapter.safetensors`` (float16, with rank and alpha as metadata), or the whole
-    model where ``recipe.rank`` is 0. Checkpoints lie beside it: a killed run goes on from the last.
+    ``output`` gets ``adapter.safetensors`` (float16, with rank and alpha as metadata); where
+    ``recipe.rank`` is 0, or ``whole`` asks for it, it gets the folder ``model`` with the adapter
+    merged. Checkpoints lie beside it: a killed run goes on from the last.
+
+    Args:
+        source: The model's folder, or its id.
+        train: What is learned.
+        held_out: What early stopping and the choice of the best checkpoint go by.
+        output: Is made if it is not there.
+        recipe: How.
+        start: An adapter of the same rank to go on from.
+        whole: Write the model, not the adapter alone.
+        on_step: Called with the steps done and all steps.
 
     Raises:
         ValueError: the model has no layers that LoRA can be put on, or there is nothing to train
@@ -74,11 +94,13 @@ def tune_encoder(
     from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
     from sentence_transformers.sentence_transformer.training_args import BatchSamplers
     from transformers import EarlyStoppingCallback
+    from transformers.trainer_callback import PrinterCallback
     from transformers.trainer_utils import get_last_checkpoint
 
-    model = SentenceTransformer(str(folder))
+    model = SentenceTransformer(str(source))
     if recipe.rank:
-        _add_lora(model, folder, recipe)
+        _add_lora(model, source, recipe, start)
+    _without_dropout(model)
     model.max_seq_length = recipe.max_tokens
     steps = max(1, int(recipe.epochs * len(train) / recipe.batch) // CHECKPOINTS)
     checkpoints = output / "checkpoints"
@@ -87,7 +109,7 @@ def tune_encoder(
         num_train_epochs=recipe.epochs,
         per_device_train_batch_size=recipe.batch,
         learning_rate=recipe.learning_rate,
-        warmup_ratio=0.1,
+        warmup_steps=0.1,
         batch_sampler=BatchSamplers.NO_DUPLICATES,
         seed=recipe.seed,
         eval_strategy="steps",
@@ -99,6 +121,7 @@ def tune_encoder(
         metric_for_best_model="eval_held_out_cosine_mrr@10",
         logging_steps=10,
         report_to="none",
+        disable_tqdm=True,
         **_precision(),
     )
     trainer = SentenceTransformerTrainer(
@@ -109,13 +132,16 @@ def tune_encoder(
         evaluator=_evaluator(held_out),
         callbacks=[EarlyStoppingCallback(early_stopping_patience=2)],
     )
+    trainer.remove_callback(PrinterCallback)
+    if on_step:
+        trainer.add_callback(_steps_callback(on_step))
     last = get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None
     trainer.train(resume_from_checkpoint=last)
     scores = {name: float(value) for name, value in trainer.evaluate().items()}
-    if recipe.rank:
-        _save_adapter(model, output / "adapter.safetensors", recipe)
+    if recipe.rank and not whole:
+        _save_adapter(model, output / ADAPTER, recipe)
     else:
-        model.save_pretrained(str(output / "model"))
+        _save_model(model, source, output / MODEL)
     return scores
 
 
@@ -164,20 +190,34 @@ def _bag(bag: Any, ids: list[list[int]]) -> Any:
     return torch.nn.functional.normalize(bag(flat, torch.tensor(offsets)))
 
 
-def _add_lora(model: Any, folder: Path, recipe: Recipe) -> None:
-    from peft import LoraConfig, TaskType
+def _without_dropout(model: Any) -> None:
+    """An epoch is too short to overfit, and dropout takes a third of the time and of the memory."""
+    for module in model.modules():
+        if hasattr(module, "p") and type(module).__name__ == "Dropout":
+            module.p = 0.0
+        if hasattr(module, "attention_dropout"):
+            module.attention_dropout = 0.0
+
+
+def _add_lora(model: Any, source: str | Path, recipe: Recipe, start: Path | None) -> None:
+    from peft import LoraConfig, TaskType, set_peft_model_state_dict
+    from safetensors.torch import load_file
 
     config = LoraConfig(
         task_type=TaskType.FEATURE_EXTRACTION,
         r=recipe.rank,
         lora_alpha=2 * recipe.rank,
         lora_dropout=0.0,
-        target_modules=LAYERS,
+        target_modules="all-linear",
+        exclude_modules=UNUSED,
     )
     try:
         model.add_adapter(config)
     except ValueError as error:
-        raise ValueError(f"{folder} cannot take LoRA: {error}; tune all its weights") from error
+        raise ValueError(f"{source} cannot take LoRA: {error}; tune all its weights") from error
+    if start:
+        weights = {name: value.float() for name, value in load_file(start).items()}
+        set_peft_model_state_dict(model[0].auto_model, weights)
 
 
 def _save_adapter(model: Any, path: Path, recipe: Recipe) -> None:
@@ -188,6 +228,37 @@ def _save_adapter(model: Any, path: Path, recipe: Recipe) -> None:
     halves = {name: weight.detach().half().contiguous() for name, weight in weights.items()}
     settings = {"rank": recipe.rank, "alpha": 2 * recipe.rank}
     save_file(halves, path, metadata={"lora": json.dumps(settings)})
+
+
+def _save_model(model: Any, source: str | Path, path: Path) -> None:
+    """Write a copy of ``source`` with the tuned weights; adapters are merged."""
+    from sentence_transformers import SentenceTransformer
+
+    whole = SentenceTransformer(str(source), device="cpu")
+    weights = {
+        name.replace(".base_layer.", "."): value.detach().cpu()
+        for name, value in model[0].auto_model.state_dict().items()
+        if ".lora_" not in name
+    }
+    for name, module in model[0].auto_model.named_modules():
+        if hasattr(module, "get_delta_weight"):
+            weights[f"{name}.weight"] = (
+                weights[f"{name}.weight"] + module.get_delta_weight("default").detach().cpu()
+            )
+    whole[0].auto_model.load_state_dict(weights)
+    whole.save_pretrained(str(path))
+
+
+def _steps_callback(on_step: Callable[[int, int], None]) -> Any:
+    from transformers import TrainerCallback
+
+    class Steps(TrainerCallback):  # type: ignore[misc]
+        """Hands the trainer's steps on."""
+
+        def on_step_end(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
+            on_step(state.global_step, state.max_steps)
+
+    return Steps()
 
 
 def _precision() -> dict[str, bool]:

@@ -201,20 +201,23 @@ class Retriever:
     ) -> Vectors:
         """How near every row is; past the exact limit only Chroma's and BM25's candidates."""
         rows = generation.snapshot.rows
-        encoder = self._encoders.best if tier == "best" else self._encoders.fast
-        vector = encoder.encode_queries([query])[0]
-        matrix = rows.best if tier == "best" else rows.fast
-        if len(rows) <= self._exact_limit:
-            cosines = _cosines(matrix, vector)
-            return standard(cosines, cosines)
-        candidates = generation.rows_of(self._near(query, vector, tier, filters.where(rows)))
-        if lexical is not None:
-            edge = max(len(rows) - CANDIDATES, 0)
-            candidates = np.union1d(candidates, np.argpartition(lexical, edge)[edge:])
-        cosines = _cosines(matrix[candidates], vector)
-        scores = np.full(len(rows), cosines.min(initial=0), dtype=np.float32)
-        scores[candidates] = cosines
-        return standard(scores, _cosines(matrix[:: len(rows) // SAMPLE + 1], vector))
+        share = self._encoders.static_share if tier == "best" else 1.0
+        arms = []
+        if tier == "best":
+            arms.append((1 - share, rows.best, self._encoders.best.encode_queries([query])[0]))
+        if share:
+            arms.append((share, rows.fast, self._encoders.fast.encode_queries([query])[0]))
+        candidates: npt.NDArray[np.int64] | None = None
+        if len(rows) > self._exact_limit:
+            near = self._near(query, arms[0][2], tier, filters.where(rows))
+            candidates = generation.rows_of(near)
+            if lexical is not None:
+                edge = max(len(rows) - CANDIDATES, 0)
+                candidates = np.union1d(candidates, np.argpartition(lexical, edge)[edge:])
+        scores = np.zeros(len(rows), dtype=np.float32)
+        for weight, matrix, vector in arms:
+            scores += np.float32(weight) * _standard_cosines(matrix, vector, candidates)
+        return scores
 
     def _near(
         self, query: str, vector: Vectors, tier: Tier, where: dict[str, Any] | None
@@ -250,6 +253,19 @@ def current_snapshot(store: PatternStore, derived: Path, state: State) -> tuple[
             with contextlib.suppress(OSError):  # a writer tidies up meanwhile
                 snapshot.save(derived)
     return snapshot, state
+
+
+def _standard_cosines(
+    matrix: Vectors, vector: Vectors, candidates: npt.NDArray[np.int64] | None
+) -> Vectors:
+    """Every row's cosine in standard deviations; not of ``candidates``, as the farthest of them."""
+    if candidates is None:
+        cosines = _cosines(matrix, vector)
+        return standard(cosines, cosines)
+    cosines = _cosines(matrix[candidates], vector)
+    scores = np.full(len(matrix), cosines.min(initial=0), dtype=np.float32)
+    scores[candidates] = cosines
+    return standard(scores, _cosines(matrix[:: len(matrix) // SAMPLE + 1], vector))
 
 
 def _cosines(matrix: Vectors, vector: Vectors) -> Vectors:

@@ -14,7 +14,7 @@ import numpy as np
 from hub.errors import HubError, MissingExtraError
 from hub.store.minilm import NAME, MiniLMEncoder, file_sha256, is_minilm, packaged_folder
 from hub.store.static import StaticEncoder
-from hub.store.tuned import CARD, Tuned
+from hub.store.tuned import CARD, MODEL, SHIPPED, SHIPPED_NAME, Tuned
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,35 +33,75 @@ DENSE_WEIGHT: dict[Tier, float] = {"best": 0.65, "fast": 0.3}
 
 @dataclass(frozen=True, slots=True)
 class Encoders:
-    """The encoder of each tier, and how much its vectors count against words."""
+    """The encoder of each tier, and how much its vectors count against words.
+
+    Static vectors that were trained know other things than the model: the best tier hears both.
+    """
 
     fast: Encoder
     best: Encoder
     dense_weight: dict[Tier, float] = field(default_factory=lambda: dict(DENSE_WEIGHT))
+    static_share: float = 0.0  # of the fast vectors in what the best tier's vectors say
 
 
 def open_encoders(config: Embedding, folder: Path) -> Encoders:
     """The encoders that ``config`` names; relative model folders are looked up in ``folder``.
 
     Nothing is loaded until it is used. The fast tier is part of a tuned retriever, distilled from
-    any other model that runs here, and from the packaged one where the model is at an endpoint.
+    any other model that runs here, and the shipped one's where the model is at an endpoint.
+
+    Raises:
+        HubError: a folder that is not there, or a tuned retriever whose card cannot be read.
     """
     tokens = config.max_tokens
     if config.endpoint:
-        packaged = MiniLMEncoder(packaged_folder(), max_tokens=tokens)
-        return Encoders(StaticEncoder(packaged), EndpointEncoder(config))
+        shipped = Tuned.from_folder(SHIPPED)
+        fast = StaticEncoder(MiniLMEncoder(packaged_folder(), max_tokens=tokens), shipped)
+        weights = DENSE_WEIGHT | {"fast": shipped.dense_weight["fast"]}
+        return Encoders(fast, EndpointEncoder(config), weights)
+    if tuned := tuned_of(config, folder):
+        return _tuned_encoders(tuned, config, folder)
     local = folder / Path(config.model).expanduser()
-    if (local / CARD).is_file():
-        tuned = Tuned.from_folder(local)
-        adapted = MiniLMEncoder(packaged_folder(), max_tokens=tokens, tuned=tuned)
-        return Encoders(StaticEncoder(adapted, tuned), adapted, tuned.dense_weight)
     if config.model == NAME or (local.is_dir() and is_minilm(local)):
         source = packaged_folder() if config.model == NAME else local
         best = MiniLMEncoder(source, max_tokens=tokens)
         return Encoders(StaticEncoder(best), best)
+    if not local.is_dir() and _is_path(config.model):
+        raise HubError(
+            f"embedding.model = {config.model!r}: there is no folder {local}; put it back, or name "
+            "another model in hub.toml"
+        )
     model = str(local) if local.is_dir() else config.model
     other = SentenceTransformerEncoder(model, max_tokens=config.max_tokens)
     return Encoders(StaticEncoder(other), other)
+
+
+def _is_path(model: str) -> bool:
+    """Whether ``model`` cannot be the id of a model to download, a name after at most one owner."""
+    return model.startswith((".", "/", "~")) or model.count("/") > 1
+
+
+def tuned_of(config: Embedding, folder: Path) -> Tuned | None:
+    """The tuned retriever that ``config`` names, or None where it names a model.
+
+    Raises:
+        HubError: its card cannot be read.
+    """
+    named = config.model == SHIPPED_NAME
+    local = SHIPPED if named else folder / Path(config.model).expanduser()
+    found = not config.endpoint and (named or (local / CARD).is_file())
+    return Tuned.from_folder(local) if found else None
+
+
+def _tuned_encoders(tuned: Tuned, config: Embedding, folder: Path) -> Encoders:
+    best: Any
+    if tuned.adapter_sha256:
+        best = MiniLMEncoder(packaged_folder(), max_tokens=config.max_tokens, tuned=tuned)
+    elif (tuned.folder / MODEL).is_dir():
+        best = SentenceTransformerEncoder(str(tuned.folder / MODEL), max_tokens=config.max_tokens)
+    else:
+        best = open_encoders(config.model_copy(update={"model": tuned.base}), folder).best
+    return Encoders(StaticEncoder(best, tuned), best, tuned.dense_weight, tuned.static_share)
 
 
 class SentenceTransformerEncoder:

@@ -101,7 +101,7 @@ class StaticEncoder:
     def encode_documents(
         self, texts: Sequence[str], *, on_done: Callable[[int], None] | None = None
     ) -> Vectors:
-        words = [" ".join(split_words(text)) for text in texts]  # no punctuation, no camelCase
+        words = [static_text(text) for text in texts]
         encodings = self.tokenizer.encode_batch_fast(words, add_special_tokens=False)
         table = self.table
         vectors = np.zeros((len(texts), self.dimension), dtype=np.float32)
@@ -118,6 +118,11 @@ class StaticEncoder:
 
     def encode_queries(self, texts: Sequence[str]) -> Vectors:
         return self.encode_documents(texts)
+
+
+def static_text(text: str) -> str:
+    """A text as static vectors are looked up for it: no punctuation, no camelCase."""
+    return " ".join(split_words(text))
 
 
 @functools.lru_cache(maxsize=4)

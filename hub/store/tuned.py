@@ -3,6 +3,8 @@
 - ``adapter.safetensors``: LoRA matrices over the packaged model in float16, rank and alpha in the
   metadata (Hu et al. 2021, https://arxiv.org/abs/2106.09685). Merged into the weights once, when
   the runtime file is written: at run time it costs nothing.
+- Or ``model``: a whole sentence-transformers model. Where neither is there, the card names the
+  model, and only its static vectors were tuned.
 - ``static.npz``: ``tokens`` int8 of shape (vocabulary, dimension) and ``scales`` float32 of shape
   (vocabulary,), the fast tier's vectors.
 - ``card.json``: the digests of both, the weights they are fused with, the recipe, and the sources
@@ -11,6 +13,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +28,9 @@ if TYPE_CHECKING:
     from hub.config import Tier
     from hub.types import Vectors
 
-ADAPTER, STATIC, CARD = "adapter.safetensors", "static.npz", "card.json"
+ADAPTER, MODEL, STATIC, CARD = "adapter.safetensors", "model", "static.npz", "card.json"
+SHIPPED = Path(__file__).with_name("retriever")  # tuned for code: the default
+SHIPPED_NAME = "pattern-hub-minilm"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +39,12 @@ class Tuned:
 
     folder: Path
     name: str
-    adapter_sha256: str
-    static_sha256: str
+    sha256: dict[str, str]  # by file
     dense_weight: dict[Tier, float]  # of the dense arm in a hybrid search
+    base: str  # what was tuned, as ``embedding.model`` names it
+    static_share: float = 0.0  # of the fast vectors in the best tier's dense arm
+    held_out_below: float = 1.0  # files whose bucket is lower were not learned from
+    held_out_sources: tuple[str, ...] = ()
 
     @classmethod
     def from_folder(cls, folder: Path) -> Tuned:
@@ -48,12 +56,32 @@ class Tuned:
         path = folder / CARD
         try:
             card = json.loads(path.read_text(encoding="utf-8"))
-            digests = card["sha256"]
             return cls(
-                folder, card["name"], digests[ADAPTER], digests[STATIC], card["dense_weight"]
+                folder,
+                card["name"],
+                {STATIC: card["sha256"][STATIC], **card["sha256"]},
+                card["dense_weight"],
+                card["base"],
+                card.get("static_share", 0.0),
+                card.get("held_out_below", 1.0),
+                tuple(card.get("held_out_sources", ())),
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise HubError(f"{path} cannot be read: {error!r}; {WAY_OUT}") from error
+
+    @property
+    def digest(self) -> str:
+        """Of everything that was learned."""
+        return hashlib.sha256(repr(sorted(self.sha256.items())).encode()).hexdigest()[:12]
+
+    @property
+    def adapter_sha256(self) -> str:
+        """Empty where no adapter was tuned."""
+        return self.sha256.get(ADAPTER, "")
+
+    @property
+    def static_sha256(self) -> str:
+        return self.sha256[STATIC]
 
     def weights(self, weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The model's weights with the adapter merged into them.
@@ -103,10 +131,16 @@ def save_table(path: Path, table: Vectors) -> None:
         np.savez(file, tokens=tokens, scales=scales.astype(np.float32))
 
 
-def write_card(folder: Path, *, name: str, dense_weight: dict[Tier, float], **facts: Any) -> None:
+def write_card(
+    folder: Path, *, name: str, dense_weight: dict[Tier, float], base: str, **facts: Any
+) -> None:
     """Describe what lies in ``folder``; ``facts`` say how it was made and from what."""
-    digests = {file: file_sha256(folder / file) for file in (ADAPTER, STATIC)}
-    card = {"name": name, "sha256": digests, "dense_weight": dense_weight, **facts}
+    digests = {
+        file: file_sha256(folder / file)
+        for file in (ADAPTER, f"{MODEL}/model.safetensors", STATIC)
+        if (folder / file).is_file()
+    }
+    card = {"name": name, "sha256": digests, "dense_weight": dense_weight, "base": base, **facts}
     (folder / CARD).write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n")
 
 

@@ -14,10 +14,11 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from hub.errors import HubError
 from hub.words import content_text, split_words
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from hub.types import Pattern
 
@@ -44,18 +45,21 @@ _FENCE = re.compile(r"^(```+|~~~+)[^\n]*\n(.*?)^\1", re.DOTALL | re.MULTILINE)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
-    """A question, and the text that a model reads of the pattern that answers it.
-
-    The first line of ``document`` is the qualified name in words, empty where there is none.
-    ``group`` is the file that both come from: pairs of one group are never split between training
-    and evaluation.
-    """
+    """A question, and the pattern that answers it, without what would give the answer away."""
 
     kind: str
     query: str
-    document: str
-    group: str
-    id: str
+    answer: Pattern
+
+    @property
+    def document(self) -> str:
+        """What a model reads; the first line is the qualified name in words, or empty."""
+        return content_text(self.answer)
+
+    @property
+    def group(self) -> str:
+        """The file: its pairs are never split between training and evaluation."""
+        return f"{self.answer.source}/{self.answer.path}"
 
 
 @dataclass(slots=True)
@@ -75,7 +79,7 @@ def docs_pair(pattern: Pattern) -> Pair | None:
     bare = undocumented(pattern)
     if not query or bare is None:
         return None
-    return _pair("docs", pattern, query, content_text(bare))
+    return Pair(kind="docs", query=query, answer=bare)
 
 
 def sections_pair(pattern: Pattern) -> Pair | None:
@@ -85,8 +89,10 @@ def sections_pair(pattern: Pattern) -> Pair | None:
     prose = _plain(pattern.text[: shown.start()].partition("\n")[2])
     sentence = _SENTENCE.match(prose)
     heading = pattern.symbol.rpartition(".")[2]
-    return _pair(
-        "sections", pattern, f"{heading}. {sentence[1] if sentence else prose}", f"\n{shown[2]}"
+    return Pair(
+        kind="sections",
+        query=f"{heading}. {sentence[1] if sentence else prose}",
+        answer=replace(pattern, symbol="", signature="", text=shown[2]),
     )
 
 
@@ -97,13 +103,19 @@ KINDS: dict[str, Callable[[Pattern], Pair | None]] = {
 
 
 def collect_pairs(
-    patterns: Iterable[Pattern], kinds: Iterable[str], *, held_out: frozenset[str] = frozenset()
+    patterns: Iterable[Pattern], kinds: Sequence[str], *, held_out: frozenset[str] = frozenset()
 ) -> PairReport:
     """Clean pairs of these kinds, in the order of the patterns.
 
     ``held_out`` has :func:`fingerprint` of documents that must not be trained on.
+
+    Raises:
+        HubError: an unknown kind; names those there are.
     """
     report = PairReport()
+    unknown = [kind for kind in kinds if kind not in KINDS]
+    if unknown:
+        raise HubError(f"no kind of pairs is called {unknown[0]!r}; there are: {', '.join(KINDS)}")
     makers = [KINDS[kind] for kind in kinds]
     found = [pair for p in patterns for make in makers if (pair := make(p)) is not None]
     asked = Counter(_normal(pair.query) for pair in found)
@@ -158,25 +170,15 @@ def undocumented(pattern: Pattern) -> Pattern | None:
     return replace(pattern, text=text, docstring="")
 
 
-def _pair(kind: str, pattern: Pattern, query: str, document: str) -> Pair:
-    return Pair(
-        kind=kind,
-        query=query,
-        document=document,
-        group=f"{pattern.source}/{pattern.path}",
-        id=pattern.id,
-    )
-
-
 def _reason_to_leave_out(pair: Pair, asked: Counter[str]) -> str:
     words = split_words(pair.query)
     if len(words) < MIN_WORDS:
         return "too short a question"
-    if len(pair.document.partition("\n")[2].strip()) < MIN_CHARS:
+    if len(pair.answer.text.strip()) < MIN_CHARS:
         return "too short an answer"
     if asked[_normal(pair.query)] > 1:
         return "a question with several answers"
-    if set(words) <= set(split_words(pair.document.partition("\n")[0])):
+    if set(words) <= set(split_words(pair.answer.symbol)):
         return "a question that repeats the name"
     return ""
 

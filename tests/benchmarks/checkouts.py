@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 LIST = Path(__file__).with_name("repositories.toml")
+TEAMS = Path(__file__).with_name("teams.toml")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,9 +23,9 @@ class Repository:
     role: str
 
 
-def listed_repositories(role: str = "all", only: str = "") -> list[Repository]:
-    """Those of `role` (dev, report or all), or the one called `only`."""
-    entries = tomllib.loads(LIST.read_text(encoding="utf-8"))["repository"]
+def listed_repositories(role: str = "all", only: str = "", path: Path = LIST) -> list[Repository]:
+    """Those of `role` (dev, report or all) in the list, or the one called `only`."""
+    entries = tomllib.loads(path.read_text(encoding="utf-8"))["repository"]
     listed = [Repository(**entry) for entry in entries]
     if only:
         return [repository for repository in listed if repository.name == only]

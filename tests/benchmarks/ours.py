@@ -27,15 +27,25 @@ def patternhub_fast() -> Build:
     return hub_build(_warm_hub(), tiers=("fast",))
 
 
-def _warm_hub() -> Callable[[Path], Any]:
+def patternhub_base() -> Build:
+    """Pattern Hub over the model that the default retriever was tuned from."""
+    return hub_build(_warm_hub("all-MiniLM-L6-v2"), tiers=("best", "fast"))
+
+
+def _warm_hub(model: str = "") -> Callable[[Path], Any]:
     from hub import Hub
+
+    def opened(folder: Path) -> Any:
+        if model:
+            (folder / "hub.toml").write_text(f'[embedding]\nmodel = "{model}"\n')
+        return Hub.open(folder)
 
     with tempfile.TemporaryDirectory() as scratch:
         (Path(scratch) / "toy.py").write_text("def toy():\n    return 1\n")
-        hub = Hub.open(scratch)
+        hub = opened(Path(scratch))
         hub.index([scratch])
         hub.search("toy")
-    return Hub.open
+    return opened
 
 
 def hub_build(open_hub: Callable[[Path], Any], *, tiers: tuple[str, ...]) -> Build:
@@ -66,4 +76,8 @@ def _pattern_hit(pattern: Any, folder: Path) -> Hit:
     return Hit(path.as_posix(), pattern.start_line, pattern.end_line)
 
 
-OURS: dict[str, System] = {"patternhub": patternhub, "patternhub-fast": patternhub_fast}
+OURS: dict[str, System] = {
+    "patternhub": patternhub,
+    "patternhub-fast": patternhub_fast,
+    "patternhub-base": patternhub_base,
+}

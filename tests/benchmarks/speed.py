@@ -18,17 +18,13 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-import threading
 import time
-from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-import psutil
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+from tests.benchmarks.memory import peak_memory
 
 QUERIES = (
     "retry with growing delay", "parse a date header", "open a socket with a timeout",
@@ -114,7 +110,7 @@ def index_fast(folder: Path) -> dict[str, Any]:
     """The fast tier from nothing, and embedded Chroma writing the same rows."""
     hub = _open(folder)
     hub.workspace.encoders.fast.encode_documents(["made once a machine"])
-    with _peak_memory() as peak:
+    with peak_memory() as peak:
         begin = time.perf_counter()
         report = hub.index([folder / "corpus"], tier="fast")
         seconds = time.perf_counter() - begin
@@ -165,7 +161,7 @@ def _chroma_alone(hub: Any, folder: Path) -> float:
 def index_best(folder: Path) -> dict[str, Any]:
     """The best tier, from nothing or on top of the fast one."""
     hub = _open(folder)
-    with _peak_memory() as peak:
+    with peak_memory() as peak:
         begin = time.perf_counter()
         report = hub.index([folder / "corpus"])
         seconds = time.perf_counter() - begin
@@ -243,31 +239,6 @@ def _timed(work: Any) -> float:
 
 def _middling(path: Path) -> bool:
     return 5_000 < path.stat().st_size < 10_000
-
-
-@contextmanager
-def _peak_memory() -> Iterator[Callable[[], int]]:
-    """Resident megabytes of this process and its workers together, at their highest so far."""
-    done = threading.Event()
-    highest = 0
-
-    def watch() -> None:
-        nonlocal highest
-        process = psutil.Process()
-        while not done.wait(0.2):
-            total = 0
-            for each in (process, *process.children(recursive=True)):
-                with suppress(psutil.NoSuchProcess):
-                    total += each.memory_info().rss
-            highest = max(highest, total)
-
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    try:
-        yield lambda: highest // 2**20
-    finally:
-        done.set()
-        watcher.join()
 
 
 STEPS = {

@@ -1,0 +1,335 @@
+"""`patternhub tune`: real training on a hub's own pairs, judged on files it did not learn from."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+
+import hub.tuning.measure as measure
+import hub.tuning.tune as tuning
+import training.retriever as retriever
+from hub import Hub
+from hub.cli import main
+from hub.errors import HubError
+from hub.store.minilm import NAME
+from hub.store.tuned import ADAPTER, CARD, STATIC
+from hub.tuning.measure import WEIGHTS, Bench, Scores, best_weight, bucket
+from hub.tuning.pairs import collect_pairs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hub.types import Pattern
+
+SAID = """lantern harbour copper meadow violin glacier pepper saddle orchard thunder candle marble
+bridge feather kettle anchor willow mirror garden blanket engine ribbon ladder puzzle""".split()  # noqa: SIM905
+WRITTEN = """basalt quorum nimbus lattice ferrite umbra tundra cobalt zephyr isthmus fjord gneiss
+sonnet plasma vertex parsec rhombus cipher tensor glyph quartz lichen monsoon alloy""".split()  # noqa: SIM905
+
+
+def made_up_code(folder: Path, *, files: int, learnable: bool = True, seed: int = 0) -> Path:
+    """Functions whose documentation and code share no word: the one follows from the other by a
+    dictionary that only training can find, or, not ``learnable``, by none."""
+    draw = random.Random(seed)
+    folder.mkdir(exist_ok=True)
+    for number in range(files):
+        functions = []
+        for nth in range(10):
+            said = draw.sample(range(len(SAID)), 4)
+            written = said if learnable else draw.sample(range(len(SAID)), 4)
+            calls = "\n".join(f"    {WRITTEN[i]} = combine({WRITTEN[i]}, value)" for i in written)
+            functions.append(
+                f"def f{number}_{nth}(value):\n"
+                f'    """Bring the {" and the ".join(SAID[i] for i in said)} together."""\n'
+                f"{calls}\n    return value\n"
+            )
+        (folder / f"m{number}.py").write_text("\n\n".join(functions))
+    return folder
+
+
+def base_hub(folder: Path, *sources: Path) -> Hub:
+    """A hub over base MiniLM, fast tier indexed."""
+    folder.mkdir()
+    (folder / "hub.toml").write_text(
+        f"# kept\n[embedding]\nmodel = {NAME!r}  # why\ntier = 'fast'\n"
+    )
+    hub = Hub.open(folder)
+    hub.index(sources)
+    return hub
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small models of a run: fewer questions to judge by, and short texts."""
+    monkeypatch.setattr(tuning, "MIN_HELD_OUT", 40)
+    monkeypatch.setattr(
+        tuning,
+        "recipe_of",
+        lambda method, epochs: retriever.Recipe(
+            epochs=epochs, batch=16, max_tokens=32, rank=4 if method == "lora" else 0,
+            learning_rate=3e-3 if method == "lora" else 2e-4,
+        ),
+    )  # fmt: skip
+
+
+def test_a_tuned_fast_tier_is_used_at_once_and_finds_more(tmp_path: Path, quick: None) -> None:
+    source = made_up_code(tmp_path / "team", files=30)
+    hub = base_hub(tmp_path / "hub", source)
+    report = hub.tune(tiers=["fast"])
+    verdict = report.verdicts["fast"]
+    assert report.pairs == {"docs": 300}
+    assert report.trained + report.held_out == 300
+    assert verdict.kept
+    assert verdict.tuned > verdict.base
+    assert verdict.interval[0] > 0
+    text = (hub.workspace.folder / "hub.toml").read_text()
+    assert "# kept" in text
+    assert f'model = "{report.model}"  # why' in text
+    assert hub.search("Bring the copper and the saddle together")  # the new vectors are there
+    assert hub.workspace.config.embedding.model == report.model
+    assert not list((hub.workspace.store_folder / "tuned").glob("run-*"))
+    compared = hub.compare_tuned()
+    assert compared.base == NAME
+    assert compared.verdicts["fast"][""].questions == verdict.questions
+    assert compared.verdicts["fast"][""].tuned == pytest.approx(verdict.tuned, abs=1e-6)
+    assert compared.verdicts["best"][""].tuned == pytest.approx(
+        compared.verdicts["best"][""].base, abs=0.05
+    )  # the best model is the same; the weights are fitted anew
+
+
+def test_what_cannot_be_learned_changes_nothing(tmp_path: Path, quick: None) -> None:
+    hub = base_hub(tmp_path / "hub", made_up_code(tmp_path / "team", files=30, learnable=False))
+    before = (hub.workspace.folder / "hub.toml").read_text()
+    report = hub.tune(tiers=["fast"])
+    assert not report.verdicts["fast"].kept
+    assert report.model == ""
+    assert (hub.workspace.folder / "hub.toml").read_text() == before
+    assert [p.name for p in (hub.workspace.store_folder / "tuned").iterdir()] == ["lock"]
+
+
+def test_with_few_pairs_every_file_is_held_out_once(tmp_path: Path, quick: None) -> None:
+    hub = base_hub(tmp_path / "hub", made_up_code(tmp_path / "team", files=15))
+    report = hub.tune(tiers=["fast"])
+    assert report.folds == tuning.FOLDS
+    assert report.verdicts["fast"].questions == 150 == report.trained
+    assert report.verdicts["fast"].kept
+    with pytest.raises(HubError, match="every file was learned from"):
+        hub.compare_tuned()
+
+
+def test_too_few_pairs_are_refused_with_how_many_are_needed(tmp_path: Path) -> None:
+    hub = base_hub(tmp_path / "hub", made_up_code(tmp_path / "team", files=3))
+    with pytest.raises(HubError, match=r"30 pairs .* 350 are needed .* nothing was trained"):
+        hub.tune(tiers=["fast"])
+    assert not (hub.workspace.store_folder / "tuned").exists()
+
+
+def test_a_dry_run_counts_and_writes_nothing(tmp_path: Path, quick: None) -> None:
+    folder = tmp_path / "hub"
+    base_hub(folder, made_up_code(tmp_path / "team", files=30))
+    found = CliRunner().invoke(main, ["--hub", str(folder), "tune", "--dry-run", "--json"])
+    assert found.exit_code == 0, found.output
+    report = json.loads(found.stdout)
+    assert report["pairs"] == {"docs": 300}
+    assert report["verdicts"] == {}
+    assert not (folder / ".patternhub" / "tuned").exists()
+
+
+def test_a_source_held_out_whole_is_never_learned_from(
+    tmp_path: Path, quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = made_up_code(tmp_path / "one", files=30)
+    two = made_up_code(tmp_path / "two", files=10, seed=1)
+    hub = base_hub(tmp_path / "hub", one, two)
+    learned: list[str] = []
+    real = retriever.tune_static
+
+    def seen(table: Any, tokenizer: str, train: list[tuple[str, str]], recipe: Any) -> Any:
+        learned.extend(query for query, _ in train)
+        return real(table, tokenizer, train, recipe)
+
+    monkeypatch.setattr(retriever, "tune_static", seen)
+    report = hub.tune(tiers=["fast"], hold_out=["two"])
+    pairs = collect_pairs(hub._patterns(), ["docs"]).kept
+    away = {pair.query.lower() for pair in pairs if pair.answer.source == "two"}
+    assert away
+    assert not away & set(learned)
+    assert report.model
+    rows = hub.compare_tuned().verdicts["fast"]
+    assert rows["two"].questions == len(away)
+    assert rows[""].questions == rows["one"].questions + rows["two"].questions
+    with pytest.raises(HubError, match="no source is called 'three'; there are: one, two"):
+        hub.tune(hold_out=["three"])
+
+
+@pytest.fixture(scope="module")
+def tuned_best(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Hub, Any]]:
+    """A hub whose best tier was really tuned."""
+    folder = tmp_path_factory.mktemp("best")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tuning, "MIN_HELD_OUT", 40)
+        recipe = retriever.Recipe(epochs=3, batch=16, max_tokens=32, rank=4, learning_rate=3e-3)
+        patch.setattr(tuning, "recipe_of", lambda method, epochs: recipe)
+        hub = base_hub(folder / "hub", made_up_code(folder / "team", files=30))
+        yield hub, hub.tune(tiers=["best"])
+
+
+def test_the_best_tier_is_tuned_and_the_fast_tier_stays(tuned_best: tuple[Hub, Any]) -> None:
+    hub, report = tuned_best
+    assert report.verdicts["best"].kept
+    folder = hub.workspace.folder / report.model
+    assert sorted(p.name for p in folder.iterdir()) == [ADAPTER, CARD, STATIC]
+    hub.index(tier="best")
+    assert hub.search("the thunder and the pepper", tier="best")[0].pattern.kind == "function"
+    card = json.loads((folder / CARD).read_text())
+    assert card["base"] == NAME
+    assert card["pairs"] == {"docs": 300}
+
+
+def test_a_tuned_folder_can_be_tuned_on(tuned_best: tuple[Hub, Any], quick: None) -> None:
+    """The adapter is what the next run starts from."""
+    hub, _ = tuned_best
+    starts: list[Any] = []
+    real = retriever.tune_encoder
+
+    def seen(*arguments: Any, start: Any, **options: Any) -> Any:
+        starts.append(start)
+        return real(*arguments, start=start, **options)
+
+    before = hub.workspace.config.embedding.model
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(retriever, "tune_encoder", seen)
+        report = hub.tune(tiers=["best"])
+    assert starts == [hub.workspace.folder / before / ADAPTER]
+    assert report.verdicts["best"].base > 0.5
+
+
+def test_a_killed_run_goes_on_from_what_it_had(tmp_path: Path, quick: None) -> None:
+    hub = base_hub(tmp_path / "hub", made_up_code(tmp_path / "team", files=30))
+    calls: list[str] = []
+    real_static, real_encoder = retriever.tune_static, retriever.tune_encoder
+
+    def killed(*_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    def counted(*arguments: Any, **options: Any) -> Any:
+        calls.append("best")
+        return real_encoder(*arguments, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(retriever, "tune_encoder", counted)
+        patch.setattr(retriever, "tune_static", killed)
+        with pytest.raises(KeyboardInterrupt):
+            hub.tune()
+        patch.setattr(retriever, "tune_static", real_static)
+        report = hub.tune()
+    assert calls == ["best"]
+    assert set(report.verdicts) == {"best", "fast"}
+
+
+def test_all_weights_can_be_tuned(tmp_path: Path, quick: None) -> None:
+    hub = base_hub(tmp_path / "hub", made_up_code(tmp_path / "team", files=30))
+    report = hub.tune(tiers=["best"], method="full", epochs=3)
+    assert report.verdicts["best"].kept
+    folder = hub.workspace.folder / report.model
+    assert (folder / "model" / "model.safetensors").is_file()
+    assert hub.search("the thunder and the pepper")
+
+
+def test_two_runs_at_once_are_refused(tmp_path: Path, quick: None) -> None:
+    from filelock import FileLock
+
+    hub = base_hub(tmp_path / "hub", made_up_code(tmp_path / "team", files=30))
+    home = hub.workspace.store_folder / "tuned"
+    home.mkdir()
+    with FileLock(home / "lock"), pytest.raises(HubError, match="another `patternhub tune`"):
+        hub.tune(tiers=["fast"])
+
+
+def test_a_hub_toml_that_cannot_be_written_says_what_to_write(tmp_path: Path) -> None:
+    (tmp_path / "hub.toml").mkdir()
+    with pytest.raises(HubError, match=r"put model = 'x' under \[embedding\]"):
+        tuning.use_model(tmp_path, "x")
+
+
+def test_a_tuned_folder_that_is_gone_is_named(tuned_best: tuple[Hub, Any]) -> None:
+    hub, report = tuned_best
+    folder = hub.workspace.folder / report.model
+    moved = folder.with_name("away")
+    shutil.move(folder, moved)
+    try:
+        with pytest.raises(HubError, match=rf"there is no folder {folder}; put it back"):
+            Hub.open(hub.workspace.folder)
+    finally:
+        shutil.move(moved, folder)
+
+
+def bench(files: int = 6) -> tuple[Bench, list[Pattern]]:
+    import tempfile
+
+    from hub.preparing import with_ids
+    from indexers.code import chunk_file
+
+    with tempfile.TemporaryDirectory() as folder:
+        root = made_up_code(Path(folder), files=files)
+        patterns = [
+            p
+            for path in sorted(root.iterdir())
+            for p in with_ids("team", chunk_file(path.name, path.read_bytes()))
+        ]
+    return Bench(patterns, collect_pairs(patterns, ["docs"]).kept), patterns
+
+
+def test_the_corpus_holds_every_answer_and_none_of_its_documentation() -> None:
+    found, patterns = bench()
+    ids = {p.id for p in found.corpus}
+    assert {pair.answer.id for pair in found.pairs} <= ids
+    assert len(found.corpus) == len(patterns)
+    assert not any("Bring the" in p.text for p in found.corpus)
+
+
+@given(st.lists(st.sampled_from([0.0, 0.1, 0.5, 1.0]), min_size=60, max_size=60), st.data())
+def test_equal_models_are_never_told_apart(ranks: list[float], data: st.DataObject) -> None:
+    found, _ = BENCH
+    fused = np.tile(np.array(ranks, dtype=np.float32), (len(WEIGHTS), 1))
+    scores = Scores(fused, fused[0])
+    verdict = found.verdict(scores, scores)
+    assert (verdict.base, verdict.interval, verdict.kept) == (verdict.tuned, (0.0, 0.0), False)
+
+
+def test_the_weight_is_fitted_on_other_files_than_it_is_judged_on() -> None:
+    """A weight that is best on one half only cannot lift that half's own score."""
+    found, _ = BENCH
+    half = np.array([bucket(f"half {pair.group}") < 0.5 for pair in found.pairs])
+    assert 0 < half.sum() < len(half)
+    fused = np.zeros((len(WEIGHTS), len(half)), dtype=np.float32)
+    fused[0, half] = fused[1, ~half] = 1
+    scores = Scores(fused, fused[0])
+    assert found.verdict(scores, scores).tuned == 0
+
+
+@given(st.lists(st.text(max_size=8), unique=True, min_size=2, max_size=20))
+def test_a_file_is_always_on_the_same_side(names: list[str]) -> None:
+    assert all(0 <= bucket(name) < 1 for name in names)
+    assert len({bucket(name) for name in names}) == len(names)
+
+
+def test_between_equal_weights_the_middle_one_is_taken() -> None:
+    fused = np.zeros((len(WEIGHTS), 3), dtype=np.float32)
+    fused[4:9] = 1
+    assert best_weight(fused) == WEIGHTS[6]
+    assert all(b > a for a, b in pairwise(WEIGHTS))
+    assert measure.CONFIDENCE > 0.9
+
+
+BENCH = bench()
