@@ -26,6 +26,7 @@ from hub.store.encoders import EndpointEncoder, SentenceTransformerEncoder, open
 from hub.store.minilm import (
     FEW,
     MIN_COSINE,
+    NAME,
     RUNTIMES,
     SHA256,
     MiniLMEncoder,
