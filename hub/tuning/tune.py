@@ -1,9 +1,9 @@
 """Tune a hub's retriever on the hub's own patterns, and keep it only if it finds more.
 
 A tuned retriever starts from the one that is configured. What it learns from and what it is judged
-by never share a file: files below a threshold, by a hash of their path, are held out, for this run
-and for all later ones. Where that leaves too few questions every file is held out once, from a
-model that learned from the others.
+by never share a file: files below a threshold, by a hash of their path, are held out. Where that
+leaves too few questions every file is held out once, from a model that learned from the others. One
+that was tuned here before may know files that a later run judges by: then both scores are too high.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from filelock import FileLock, Timeout
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from hub.workspace import Workspace
     from training.retriever import Recipe
 
+TIERS: tuple[Tier, ...] = ("fast", "best")  # in this order: the best tier hears the fast vectors
 MIN_HELD_OUT = 350  # questions: with fewer, what is worth having cannot be told from luck
 HELD_OUT = 0.2
 MAX_HELD_OUT = 1000
@@ -198,10 +199,10 @@ def compare(
     base = open_encoders(embedding.model_copy(update={"model": tuned.base}), workspace.folder)
     sources = sorted({pair.answer.source for pair in pairs})
     verdicts: dict[str, dict[str, Verdict]] = {}
-    for step, tier in enumerate(get_args(Tier)):
+    for step, tier in enumerate(TIERS):
         before, after = (bench.scores(e, tier) for e in (base, workspace.encoders))
         verdicts[tier] = {name: bench.verdict(before, after, name) for name in ["", *sources]}
-        progress("measuring", step + 1, len(verdicts))
+        progress("measuring", step + 1, len(TIERS))
     return CompareReport(
         base=base.best.name,
         tuned=workspace.encoders.best.name,
@@ -275,8 +276,7 @@ class _Run:
                 asked = [i for i, part in enumerate(parts) if part == fold]
                 models.append((work / f"fold-{fold}", asked))
         verdicts: dict[str, Verdict] = {}
-        order: tuple[Tier, ...] = ("fast", "best")  # the best tier hears the fast one's vectors
-        for step, tier in enumerate(tier for tier in order if tier in self.tiers):
+        for step, tier in enumerate(tier for tier in TIERS if tier in self.tiers):
             base = bench.scores(self.encoders, tier)
             tuned = Scores(np.zeros_like(base.fused), np.zeros_like(base.dense))
             for folder, asked in models:
