@@ -68,6 +68,11 @@ def base_hub(folder: Path, *sources: Path) -> Hub:
     return hub
 
 
+def card_of(hub: Hub) -> dict[str, Any]:
+    model = hub.workspace.config.embedding.model
+    return dict(json.loads((hub.workspace.folder / model / CARD).read_text()))
+
+
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small models of a run: fewer questions to judge by, and short texts."""
@@ -154,9 +159,11 @@ def test_a_source_held_out_whole_is_never_learned_from(
     learned: list[str] = []
     real = retriever.tune_static
 
-    def seen(table: Any, tokenizer: str, train: list[tuple[str, str]], recipe: Any) -> Any:
+    def seen(
+        table: Any, tokenizer: str, train: list[tuple[str, str]], recipe: Any, **groups: Any
+    ) -> Any:
         learned.extend(query for query, _ in train)
-        return real(table, tokenizer, train, recipe)
+        return real(table, tokenizer, train, recipe, **groups)
 
     monkeypatch.setattr(retriever, "tune_static", seen)
     report = hub.tune(tiers=["fast"], hold_out=["two"])
@@ -196,9 +203,12 @@ def test_the_best_tier_is_tuned_and_the_fast_tier_stays(tuned_best: tuple[Hub, A
     assert card["pairs"] == {"docs": 300}
 
 
-def test_a_tuned_folder_can_be_tuned_on(tuned_best: tuple[Hub, Any], quick: None) -> None:
-    """The adapter is what the next run starts from."""
-    hub, _ = tuned_best
+def test_tuning_again_starts_from_what_was_tuned_before(
+    tuned_best: tuple[Hub, Any], tmp_path: Path, quick: None
+) -> None:
+    """A retriever tuned here may know the files that a later run judges by; one from elsewhere,
+    a colleague's for instance, is what the next is tuned from."""
+    hub, first = tuned_best
     starts: list[Any] = []
     real = retriever.tune_encoder
 
@@ -206,12 +216,47 @@ def test_a_tuned_folder_can_be_tuned_on(tuned_best: tuple[Hub, Any], quick: None
         starts.append(start)
         return real(*arguments, start=start, **options)
 
-    before = hub.workspace.config.embedding.model
+    def tune_a_copy(name: str, model: str) -> Hub:
+        copy = tmp_path / name
+        shutil.copytree(hub.workspace.folder, copy)
+        tuning.use_model(copy, model)
+        Hub.open(copy).tune(tiers=["best"])
+        return Hub.open(copy)
+
+    shutil.copytree(hub.workspace.folder / first.model, tmp_path / "theirs")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(retriever, "tune_encoder", seen)
-        report = hub.tune(tiers=["best"])
-    assert starts == [hub.workspace.folder / before / ADAPTER]
-    assert report.verdicts["best"].base > 0.5
+        here = tune_a_copy("here", first.model)
+        tune_a_copy("there", str(tmp_path / "theirs"))
+    assert starts == [None, tmp_path / "theirs" / ADAPTER]
+    assert card_of(here)["base"] == NAME
+
+
+def test_a_tier_that_is_not_tuned_stays_as_it_was_tuned(
+    tuned_best: tuple[Hub, Any], tmp_path: Path, quick: None
+) -> None:
+    """And nothing that either tier learned from counts as held out."""
+    hub, first = tuned_best
+    copy = tmp_path / "copy"
+    shutil.copytree(hub.workspace.folder, copy)
+    again = Hub.open(copy)
+    again.index([made_up_code(tmp_path / "more", files=40, seed=2)])
+    report = again.tune(tiers=["fast"])
+    assert report.model != first.model
+    old, new = json.loads((copy / first.model / CARD).read_text()), card_of(again)
+    assert new["sha256"][ADAPTER] == old["sha256"][ADAPTER]
+    assert new["sha256"][STATIC] != old["sha256"][STATIC]
+    assert new["held_out_below"] <= old["held_out_below"]
+    assert new["base"] == NAME
+
+
+def test_what_a_killed_run_left_is_cleared_away(tmp_path: Path, quick: None) -> None:
+    """A run with other pairs cannot go on with it."""
+    hub = base_hub(tmp_path / "hub", made_up_code(tmp_path / "team", files=15))
+    stale = hub.workspace.store_folder / "tuned" / "run-0123456789ab" / "final"
+    stale.mkdir(parents=True)
+    hub.tune(tiers=["fast"])
+    assert not stale.parent.exists()
 
 
 def test_a_killed_run_goes_on_from_what_it_had(tmp_path: Path, quick: None) -> None:
@@ -219,7 +264,7 @@ def test_a_killed_run_goes_on_from_what_it_had(tmp_path: Path, quick: None) -> N
     calls: list[str] = []
     real_static, real_encoder = retriever.tune_static, retriever.tune_encoder
 
-    def killed(*_: Any) -> Any:
+    def killed(*_: Any, **__: Any) -> Any:
         raise KeyboardInterrupt
 
     def counted(*arguments: Any, **options: Any) -> Any:

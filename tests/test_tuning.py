@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import tempfile
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,16 @@ from hub.store.static import StaticEncoder
 from hub.store.tuned import ADAPTER, STATIC, Tuned, save_table, write_card
 from hub.tuning.pairs import collect_pairs, fingerprint, first_sentence
 from indexers.code import chunk_file
-from training.retriever import Recipe, StaticRecipe, tune_encoder, tune_static
+from training.retriever import (
+    RUN,
+    Recipe,
+    StaticRecipe,
+    _loss,
+    _trainer,
+    shuffled,
+    tune_encoder,
+    tune_static,
+)
 
 if TYPE_CHECKING:
     from hub.types import Pattern
@@ -300,6 +310,47 @@ def test_a_run_that_is_stopped_goes_on_from_its_checkpoint(
     tune_encoder(packaged_folder(), pairs, pairs[:5], again, recipe)
     assert len(steps) < 8
     assert (again / ADAPTER).is_file()
+
+
+@given(st.lists(st.sampled_from("abc"), max_size=300), st.integers(0, 9))
+def test_a_shuffled_epoch_has_every_row_once_and_groups_in_runs(
+    groups: list[str], seed: int
+) -> None:
+    rows = shuffled(groups, seed)
+    assert sorted(rows) == list(range(len(groups)))
+    assert rows == shuffled(groups, seed)
+    changes = sum(groups[a] != groups[b] for a, b in pairwise(rows))
+    assert changes < sum(-(-groups.count(group) // RUN) for group in "abc") + 1
+
+
+def test_a_batch_draws_on_few_groups() -> None:
+    from datasets import Dataset
+
+    groups = [f"package {i % 6}" for i in range(6 * RUN)]
+    data = Dataset.from_dict({"query": groups})
+    batches = _trainer(groups).get_batch_sampler(None, data, batch_size=RUN, drop_last=False)
+    assert [{groups[row] for row in batch} for batch in batches] == [
+        {groups[batch[0]]} for batch in batches
+    ]
+    first = [list(batch) for batch in batches]
+    batches.set_epoch(1)
+    assert first != [list(batch) for batch in batches]
+
+
+def test_texts_that_run_in_parts_give_the_loss_of_the_whole_batch() -> None:
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
+
+    model = SentenceTransformer(str(packaged_folder()), device="cpu").eval()
+    pairs = [
+        (f"question {'about ' * i}{i}", f"answer {i} {'at length ' * (40 - i)}") for i in range(30)
+    ]
+    features = [model.preprocess(list(side)) for side in zip(*pairs, strict=True)]
+    with torch.no_grad():
+        expected = MultipleNegativesRankingLoss(model)(features, None)
+        found = _loss(model)(features, None)
+    assert float(found) == pytest.approx(float(expected), rel=1e-4)
 
 
 @pytest.mark.parametrize(("train", "held_out"), [(0, 1), (1, 1), (8, 0)])

@@ -4,13 +4,17 @@
     tune_static(table, tokenizer_json, train, recipe)                    # static token vectors
 
 Both learn with in-batch negatives (Henderson et al. 2017, https://arxiv.org/abs/1705.00652): of all
-the answers in a batch, a question has to prefer its own.
+the answers in a batch, a question has to prefer its own. A batch draws on few repositories, so that
+most of the others are close ones (topic-aware batches, Hofstätter et al. 2021,
+https://arxiv.org/abs/2104.06967).
 """
 
 from __future__ import annotations
 
 import ctypes
 import json
+import random
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import numpy.typing as npt
 
@@ -26,6 +30,8 @@ Texts = tuple[str, str]  # a question and its answer
 ADAPTER, WEIGHTS, MODEL = "adapter.safetensors", "model.safetensors", "model"
 UNUSED = r".*pooler.*"  # of a BERT: its sentence vectors are means of token vectors
 TRIM_EVERY = 5  # steps; each time costs the next step a little
+RUN = 64  # pairs of one group that stand together
+PART = 12  # texts of a batch that run through the model together
 CHECKPOINTS = 4  # a run saves itself and is scored this often
 
 
@@ -59,6 +65,7 @@ def tune_encoder(
     output: Path,
     recipe: Recipe,
     *,
+    groups: Sequence[str] = (),
     start: Path | None = None,
     whole: bool = False,
     on_step: Callable[[int, int], None] | None = None,
@@ -75,6 +82,7 @@ def tune_encoder(
         held_out: What early stopping and the choice of the best checkpoint go by.
         output: Is made if it is not there.
         recipe: How.
+        groups: One for each pair of ``train``, as its repository; none: all are of one.
         start: An adapter of the same rank to go on from.
         whole: Write the model, not the adapter alone.
         on_step: Called with the steps done and all steps.
@@ -88,13 +96,7 @@ def tune_encoder(
             f"{len(train)} pairs to train on and {len(held_out)} held out: at least one batch of "
             f"{recipe.batch} and one pair are needed"
         )
-    from sentence_transformers import (
-        SentenceTransformer,
-        SentenceTransformerTrainer,
-        SentenceTransformerTrainingArguments,
-    )
-    from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
-    from sentence_transformers.sentence_transformer.training_args import BatchSamplers
+    from sentence_transformers import SentenceTransformer, SentenceTransformerTrainingArguments
     from transformers import EarlyStoppingCallback
     from transformers.trainer_callback import PrinterCallback
     from transformers.trainer_utils import get_last_checkpoint
@@ -112,7 +114,6 @@ def tune_encoder(
         per_device_train_batch_size=recipe.batch,
         learning_rate=recipe.learning_rate,
         warmup_steps=0.1,
-        batch_sampler=BatchSamplers.NO_DUPLICATES,
         seed=recipe.seed,
         eval_strategy="steps",
         save_strategy="steps",
@@ -126,11 +127,11 @@ def tune_encoder(
         disable_tqdm=True,
         **_precision(),
     )
-    trainer = SentenceTransformerTrainer(
+    trainer = _trainer(groups or [""] * len(train))(
         model=model,
         args=arguments,
         train_dataset=_dataset(train),
-        loss=MultipleNegativesRankingLoss(model),
+        loss=_loss(model),
         evaluator=_evaluator(held_out),
         callbacks=[EarlyStoppingCallback(early_stopping_patience=2)],
     )
@@ -151,10 +152,13 @@ def tune_static(
     tokenizer_json: str,
     train: Sequence[Texts],
     recipe: StaticRecipe,
+    *,
+    groups: Sequence[str] = (),
 ) -> npt.NDArray[np.float32]:
     """Tune a table of token vectors, shape (vocabulary, dimension); a text is their mean.
 
-    The texts must be prepared as the encoder that will use the table prepares its own.
+    The texts must be prepared as the encoder that will use the table prepares its own. ``groups``
+    has one for each pair, as its repository; none: all are of one.
     """
     import torch
     from tokenizers import Tokenizer
@@ -169,9 +173,8 @@ def tune_static(
     ]
     bag = torch.nn.EmbeddingBag.from_pretrained(torch.tensor(table), freeze=False, mode="mean")
     optimizer = torch.optim.Adam(bag.parameters(), lr=recipe.learning_rate)
-    order = np.random.default_rng(recipe.seed)
-    for _ in range(recipe.epochs):
-        rows = order.permutation(len(train))
+    for epoch in range(recipe.epochs):
+        rows = shuffled(groups or [""] * len(train), recipe.seed + epoch)
         for at in range(0, len(rows) - 1, recipe.batch):
             batch = rows[at : at + recipe.batch]
             questions, answers = (_bag(bag, [side[i] for i in batch]) for side in sides)
@@ -181,6 +184,20 @@ def tune_static(
             loss.backward()
             optimizer.step()
     return np.asarray(bag.weight.detach().numpy(), dtype=np.float32)
+
+
+def shuffled(groups: Sequence[str], seed: int) -> list[int]:
+    """Numbers of all rows in random order, but those of a group in runs of ``RUN``."""
+    rng = random.Random(seed)
+    members: defaultdict[str, list[int]] = defaultdict(list)
+    for row, group in enumerate(groups):
+        members[group].append(row)
+    runs = []
+    for rows in members.values():
+        rng.shuffle(rows)
+        runs += [rows[at : at + RUN] for at in range(0, len(rows), RUN)]
+    rng.shuffle(runs)
+    return [row for run in runs for row in run]
 
 
 def _bag(bag: Any, ids: list[list[int]]) -> Any:
@@ -275,6 +292,56 @@ def _precision() -> dict[str, bool]:
         return {"bf16": torch.cuda.is_bf16_supported()}
     capable = Path("/proc/cpuinfo")
     return {"use_cpu": True, "bf16": capable.is_file() and "avx512_bf16" in capable.read_text()}
+
+
+def _trainer(groups: Sequence[str]) -> Any:
+    """The class of a trainer whose batches are :func:`shuffled` rows."""
+    from sentence_transformers import SentenceTransformerTrainer
+    from sentence_transformers.base.sampler import DefaultBatchSampler
+
+    class Batches(DefaultBatchSampler):  # type: ignore[misc]
+        """The trainer says which epoch it is."""
+
+        def __iter__(self) -> Iterator[list[int]]:
+            rows = shuffled(groups, self.seed + self.epoch)
+            for at in range(0, len(rows), self.batch_size):
+                yield rows[at : at + self.batch_size]
+
+    class Trainer(SentenceTransformerTrainer):  # type: ignore[misc]
+        """A sampler in the arguments would be pickled with each checkpoint."""
+
+        def get_batch_sampler(self, dataset: Any, *_: Any, **options: Any) -> Any:
+            return Batches(dataset, **options)
+
+    return Trainer
+
+
+def _loss(model: Any) -> Any:
+    """In-batch negatives; texts of like length run together, for padding costs what text costs."""
+    import torch
+    from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
+
+    def embed(features: dict[str, Any]) -> Any:
+        lengths = features["attention_mask"].sum(dim=1)
+        if not features["attention_mask"][:, 0].all():  # padded on the left
+            return model(features)["sentence_embedding"]
+        order = lengths.argsort()
+        parts = []
+        for rows in order.split(PART):
+            longest = int(lengths[rows].max())
+            part = {
+                name: value[rows, :longest]
+                for name, value in features.items()
+                if getattr(value, "ndim", 0) == 2
+            }
+            parts.append(model(part)["sentence_embedding"])
+        return torch.cat(parts)[order.argsort()]
+
+    class Loss(MultipleNegativesRankingLoss):  # type: ignore[misc]
+        def forward(self, features: Any, labels: Any) -> Any:
+            return self.compute_loss_from_embeddings([embed(f) for f in features], labels)
+
+    return Loss(model)
 
 
 def _dataset(pairs: Sequence[Texts]) -> Any:

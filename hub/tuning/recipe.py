@@ -3,8 +3,8 @@
     python -m hub.tuning.recipe build/tuned [--exclude FOLDER ...]
 
 The steps: download the packages in sources.toml at their versions; collect pairs of documentation
-and function; tune the adapter on a sample that is balanced over languages; distil static vectors
-from the tuned model and tune them on all pairs; write the card. Downloads, pairs and the adapter
+and function; tune the adapter; distil static vectors from the tuned model and tune them on the same
+pairs; write the card. Downloads, pairs and the adapter
 are kept where they lie in the folder already. ``--exclude`` names checkouts whose code must not be
 learned from: those of the benchmark.
 """
@@ -33,23 +33,19 @@ if TYPE_CHECKING:
 
     from hub.config import Tier
     from hub.types import Pattern
-    from training.retriever import Texts
 
+Row = dict[str, Any]  # package, language, query and document of a pair
 
 SOURCES = Path(__file__).with_name("sources.toml")
 # Fitted on the benchmark's dev repositories. Around them the scores are flat; of equals, those that
 # leave most to words, for questions are not always sentences.
 DENSE_WEIGHT: dict[Tier, float] = {"best": 0.9, "fast": 0.8}
-STATIC_SHARE = 0.45
+STATIC_SHARE = 0.3
 FILES = 120  # of a package, drawn at random
 FILES_OF_LARGE = 250  # of a language's own library, and of a Java project
 LARGE = {"rust-src", "golang-1.19-src"}
 PAIRS = 1500  # of a package
 HELD_OUT = 600
-SAMPLE = {  # pairs by language for the adapter; static vectors take them all
-    "python": 4500, "rust": 2600, "go": 2600, "javascript": 2400, "java": 2200, "ruby": 800,
-    "typescript": 800, "php": 600, "cpp": 500, "c": 500,
-}  # fmt: skip
 SUFFIXES = frozenset(
     [".py", ".js", ".mjs", ".ts", ".tsx", ".go", ".rs", ".rb", ".php", ".java", ".h", ".hpp"]
 )
@@ -87,15 +83,15 @@ def make(folder: Path, exclude: Iterable[Path]) -> None:
     pairs_file = folder / "pairs.jsonl"
     if not pairs_file.is_file():
         write_pairs(folder / "packages", pairs_file)
-    small, everything, held_out = samples(pairs_file, evaluated(exclude))
-    scores = tune(folder / "tuned", small, everything, held_out)
+    train, held_out = samples(pairs_file, evaluated(exclude))
+    scores = tune(folder / "tuned", train, held_out)
     write_card(
         folder / "tuned",
         name=SHIPPED_NAME,
         dense_weight=DENSE_WEIGHT,
         static_share=STATIC_SHARE,
         base=NAME,
-        pairs={"adapter": len(small), "static": len(everything)},
+        pairs=dict(Counter(row["language"] for row in train)),
         recipe={"adapter": asdict(Recipe()), "static": asdict(StaticRecipe())},
         held_out=scores,
         sources=tomllib.loads(SOURCES.read_text()),
@@ -187,10 +183,8 @@ def evaluated(checkouts: Iterable[Path]) -> frozenset[str]:
     return frozenset(marks)
 
 
-def samples(
-    path: Path, excluded: frozenset[str], *, seed: int = 0
-) -> tuple[list[Texts], list[Texts], list[Texts]]:
-    """For the adapter, for static vectors, and held out; no package is in two of the last."""
+def samples(path: Path, excluded: frozenset[str], *, seed: int = 0) -> tuple[list[Row], list[Row]]:
+    """To learn from, and held out: no package is in both."""
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     times = Counter(row["query"].lower() for row in rows)
     distinct = {fingerprint(row["document"]): row for row in reversed(rows)}
@@ -203,26 +197,17 @@ def samples(
     rng.shuffle(rows)
     names = sorted({row["package"] for row in rows})
     rng.shuffle(names)
-    held_out = set(names[: max(1, len(names) // 12)])
+    away = set(names[: max(1, len(names) // 12)])
     taken: Counter[str] = Counter()
-    everything = []
+    train = []
     for row in rows:
-        if row["package"] not in held_out and taken[row["package"]] < PAIRS:
+        if row["package"] not in away and taken[row["package"]] < PAIRS:
             taken[row["package"]] += 1
-            everything.append(row)
-    by_language: Counter[str] = Counter()
-    small = []
-    for row in everything:
-        if by_language[row["language"]] < SAMPLE.get(row["language"], 0):
-            by_language[row["language"]] += 1
-            small.append(row)
-    kept = [row for row in rows if row["package"] in held_out][:HELD_OUT]
-    return _texts(small), _texts(everything), _texts(kept)
+            train.append(row)
+    return train, [row for row in rows if row["package"] in away][:HELD_OUT]
 
 
-def tune(
-    folder: Path, small: list[Texts], everything: list[Texts], held_out: list[Texts]
-) -> dict[str, float]:
+def tune(folder: Path, train: list[Row], held_out: list[Row]) -> dict[str, float]:
     """Both tiers into ``folder``; returns the adapter's held-out scores."""
     from hub.store.minilm import NAME, MiniLMEncoder, file_sha256, packaged_folder
     from hub.store.static import StaticEncoder, static_text
@@ -231,21 +216,21 @@ def tune(
 
     folder.mkdir(parents=True, exist_ok=True)
     scores = folder / "held_out.json"
+    texts = [(row["query"], row["document"]) for row in train]
+    groups = [row["package"] for row in train]
     if not (folder / ADAPTER).is_file():
-        found = tune_encoder(packaged_folder(), small, held_out, folder, Recipe())
+        judging = [(row["query"], row["document"]) for row in held_out]
+        found = tune_encoder(packaged_folder(), texts, judging, folder, Recipe(), groups=groups)
         scores.write_text(json.dumps(found))
     adapter = Tuned(
         folder, SHIPPED_NAME, {ADAPTER: file_sha256(folder / ADAPTER)}, DENSE_WEIGHT, base=NAME
     )
     start = StaticEncoder(MiniLMEncoder(packaged_folder(), tuned=adapter))
-    words = [(static_text(query), static_text(document)) for query, document in everything]
-    table = tune_static(start.table, start.tokenizer.to_str(), words, StaticRecipe())
+    words = [(static_text(query), static_text(document)) for query, document in texts]
+    vocabulary = start.tokenizer.to_str()
+    table = tune_static(start.table, vocabulary, words, StaticRecipe(), groups=groups)
     save_table(folder / STATIC, table)
     return dict(json.loads(scores.read_text()))
-
-
-def _texts(rows: Iterable[dict[str, Any]]) -> list[Texts]:
-    return [(row["query"], row["document"]) for row in rows]
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 """Tune a hub's retriever on the hub's own patterns, and keep it only if it finds more.
 
-A tuned retriever starts from the one that is configured. What it learns from and what it is judged
-by never share a file: files below a threshold, by a hash of their path, are held out. Where that
-leaves too few questions every file is held out once, from a model that learned from the others. One
-that was tuned here before may know files that a later run judges by: then both scores are too high.
+A tuned retriever starts from the one that is configured, or, where that was tuned here, from what
+it was tuned from: it may know files that a later run judges by. What a retriever learns from and
+what it is judged by never share a file: files below a threshold, by a hash of their path, are held
+out. Where that leaves too few questions every file is held out once, from a model that learned from
+the others.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from hub.errors import HubError, MissingExtraError
 from hub.reporting import silent
 from hub.store.cache import atomic_path
 from hub.store.encoders import (
+    Encoders,
     EndpointEncoder,
     SentenceTransformerEncoder,
     open_encoders,
@@ -43,7 +45,6 @@ if TYPE_CHECKING:
 
     from hub.config import Embedding
     from hub.reporting import Progress
-    from hub.store.encoders import Encoders
     from hub.tuning.pairs import Pair
     from hub.types import Pattern
     from hub.workspace import Workspace
@@ -118,7 +119,7 @@ def tune(
 ) -> TuneReport:
     """See :meth:`hub.api.Hub.tune`; the new retriever is written, but not used yet."""
     started = time.perf_counter()
-    encoders = _tunable(workspace, tiers)
+    embedding, encoders = _start_of(workspace, tiers)
     _known_sources(patterns, hold_out)
     found = collect_pairs(patterns, kinds)
     split = _split(found.kept, hold_out)
@@ -136,14 +137,18 @@ def tune(
     home.mkdir(parents=True, exist_ok=True)
     with _alone(home / "lock"):
         run = _Run(
-            embedding=workspace.config.embedding,
+            embedding=embedding,
             folder=workspace.folder,
             encoders=encoders,
+            configured=workspace.encoders,
+            tuned=tuned_of(workspace.config.embedding, workspace.folder),
             recipe=recipe,
             tiers=tiers,
             progress=progress,
         )
         work = home / f"run-{run.key(split)}"
+        for stale in {*home.glob("run-*")} - {work}:  # killed, and never gone on with
+            shutil.rmtree(stale)
         run.train(split.train, work / "final", "training")
         report.verdicts = run.judge(Bench(patterns, split.held_out), split, work)
         if any(verdict.kept for verdict in report.verdicts.values()):
@@ -238,9 +243,11 @@ def use_model(folder: Path, model: str) -> None:
 class _Run:
     """What the steps of one run share."""
 
-    embedding: Embedding
+    embedding: Embedding  # names what is tuned
     folder: Path
-    encoders: Encoders
+    encoders: Encoders  # what is tuned; a tier that is not is the configured one
+    configured: Encoders
+    tuned: Tuned | None  # the configured one's folder
     recipe: Recipe
     tiers: Sequence[Tier]
     progress: Progress
@@ -260,7 +267,10 @@ class _Run:
         elif not (folder / ADAPTER).is_file() and not (folder / MODEL).is_dir():
             self._train_best(pairs, folder, stage)
         if not (folder / STATIC).is_file():
-            self._train_fast(pairs if "fast" in self.tiers else [], folder)
+            if "fast" in self.tiers:
+                self._train_fast(pairs, folder)
+            else:
+                self._copy_fast(folder)
         self._describe(folder, self.encoders.dense_weight, {})
 
     def judge(self, bench: Bench, split: _Split, work: Path) -> dict[str, Verdict]:
@@ -306,11 +316,16 @@ class _Run:
             if "fast" in kept:
                 (trained / STATIC).rename(chosen / STATIC)
             else:
-                self._train_fast([], chosen)
+                self._copy_fast(chosen)
             weights = {
                 tier: verdicts[tier].tuned_weight if tier in kept else weight
-                for tier, weight in self.encoders.dense_weight.items()
+                for tier, weight in self.configured.dense_weight.items()
             }
+            if self.tuned and kept != {*TIERS}:  # what stays may have learned from other files
+                facts["held_out_below"] = min(facts["held_out_below"], self.tuned.held_out_below)
+                if self.tuned.held_out_below < 1:
+                    old = self.tuned.held_out_sources
+                    facts["held_out_sources"] = [s for s in facts["held_out_sources"] if s in old]
             tuned = self._describe(chosen, weights, facts)
             target = home / tuned.digest
             if not target.is_dir():
@@ -347,6 +362,7 @@ class _Run:
                 [(pair.query, pair.document) for pair in judging],
                 folder,
                 self.recipe,
+                groups=[pair.answer.source for pair in train],
                 start=start,
                 whole=not isinstance(self.encoders.best, MiniLMEncoder),
                 on_step=lambda done, total: self.progress(stage, done, total),
@@ -369,32 +385,52 @@ class _Run:
         save_file(weights, merged / "model.safetensors", metadata={"format": "pt"})
         return str(merged), None
 
-    def _copy_best(self, folder: Path) -> None:
-        """The configured model's own files; a model that has none is named by the card."""
-        best = self.encoders.best
-        if isinstance(best, MiniLMEncoder) and best.tuned:
-            shutil.copy(best.tuned.folder / ADAPTER, folder / ADAPTER)
-
     def _train_fast(self, pairs: Sequence[Pair], folder: Path) -> None:
-        """Static vectors tuned on ``pairs``; without any, the configured ones."""
         from training.retriever import StaticRecipe, tune_static
 
         fast = self.encoders.fast
         assert isinstance(fast, StaticEncoder)  # all that open_encoders makes
-        table = fast.table
-        if pairs:
-            texts = [(static_text(pair.query), static_text(pair.document)) for pair in pairs]
-            table = tune_static(table, fast.tokenizer.to_str(), texts, StaticRecipe())
+        texts = [(static_text(pair.query), static_text(pair.document)) for pair in pairs]
+        groups = [pair.answer.source for pair in pairs]
+        vocabulary = fast.tokenizer.to_str()
+        table = tune_static(fast.table, vocabulary, texts, StaticRecipe(), groups=groups)
         save_table(folder / STATIC, table)
 
+    def _copy_best(self, folder: Path) -> None:
+        """The configured model's own files; a model that has none is named by the card."""
+        for name in (ADAPTER, MODEL):
+            if self.tuned and (self.tuned.folder / name).is_file():
+                shutil.copy(self.tuned.folder / name, folder / name)
+            elif self.tuned and (self.tuned.folder / name).is_dir():
+                shutil.copytree(self.tuned.folder / name, folder / name, dirs_exist_ok=True)
 
-def _tunable(workspace: Workspace, tiers: Sequence[Tier]) -> Encoders:
-    """The encoders to tune.
+    def _copy_fast(self, folder: Path) -> None:
+        """The configured vectors; those that were distilled only get a file of their own."""
+        if self.tuned:
+            shutil.copy(self.tuned.folder / STATIC, folder / STATIC)
+            return
+        fast = self.configured.fast
+        assert isinstance(fast, StaticEncoder)
+        save_table(folder / STATIC, fast.table)
+
+
+def _start_of(workspace: Workspace, tiers: Sequence[Tier]) -> tuple[Embedding, Encoders]:
+    """What is tuned: a tier that was tuned here before as it was before that.
 
     Raises:
-        HubError: they cannot be tuned here.
+        HubError: it cannot be tuned here.
     """
-    encoders = workspace.encoders
+    embedding, encoders = workspace.config.embedding, workspace.encoders
+    tuned = tuned_of(embedding, workspace.folder)
+    if tuned and tuned.folder.resolve().is_relative_to(workspace.store_folder.resolve()):
+        embedding = embedding.model_copy(update={"model": tuned.base})
+        base = open_encoders(embedding, workspace.folder)
+        encoders = Encoders(
+            base.fast if "fast" in tiers else encoders.fast,
+            base.best if "best" in tiers else encoders.best,
+            encoders.dense_weight | {tier: base.dense_weight[tier] for tier in tiers},
+            encoders.static_share,
+        )
     if isinstance(encoders.best, EndpointEncoder):
         raise HubError(
             f"embedding.endpoint = {workspace.config.embedding.endpoint!r}: a model behind an "
@@ -404,7 +440,7 @@ def _tunable(workspace: Workspace, tiers: Sequence[Tier]) -> Encoders:
         encoders.best, MiniLMEncoder | SentenceTransformerEncoder
     ):
         raise HubError(f"the model {encoders.best.name!r} cannot be tuned: it is not known how")
-    return encoders
+    return embedding, encoders
 
 
 def _split(pairs: Sequence[Pair], hold_out: Sequence[str]) -> _Split:
