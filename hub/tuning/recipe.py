@@ -4,9 +4,8 @@
 
 The steps: download the packages in sources.toml at their versions; collect pairs of documentation
 and function; tune the adapter; distil static vectors from the tuned model and tune them on the same
-pairs; write the card. Downloads, pairs and the adapter
-are kept where they lie in the folder already. ``--exclude`` names checkouts whose code must not be
-learned from: those of the benchmark.
+pairs; write the card. Downloads, pairs and the adapter are kept where they lie in the folder
+already. ``--exclude`` names checkouts whose code must not be learned from: those of the benchmark.
 """
 
 from __future__ import annotations
