@@ -29,6 +29,8 @@ from hub.tuning.pairs import collect_pairs
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from hub.config import Tier
+    from hub.store.encoders import Encoders
     from hub.types import Pattern
 
 SAID = """lantern harbour copper meadow violin glacier pepper saddle orchard thunder candle marble
@@ -248,6 +250,30 @@ def test_a_tier_that_is_not_tuned_stays_as_it_was_tuned(
     assert new["sha256"][STATIC] != old["sha256"][STATIC]
     assert new["held_out_below"] <= old["held_out_below"]
     assert new["base"] == NAME
+
+
+def test_the_best_tier_is_judged_beside_the_vectors_it_will_be_used_with(
+    tmp_path: Path, quick: None
+) -> None:
+    """A later run's static vectors that are not kept leave those of the earlier run in use."""
+    hub = base_hub(tmp_path / "hub", made_up_code(tmp_path / "team", files=30))
+    assert hub.tune(tiers=["fast"]).verdicts["fast"].kept
+    in_use = hub.workspace.encoders.fast.digest
+    beside: list[str] = []
+    real = Bench.scores
+
+    def seen(self: Bench, encoders: Encoders, tier: Tier, *rest: Any) -> Scores:
+        if tier == "best":
+            beside.append(encoders.fast.digest)
+        return real(self, encoders, tier, *rest)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Bench, "scores", seen)
+        patch.setattr(retriever, "tune_static", lambda table, *_, **__: np.ones_like(table))
+        report = hub.tune(tiers=["best", "fast"])
+    assert not report.verdicts["fast"].kept
+    assert beside == [in_use, in_use]
+    assert hub.workspace.encoders.fast.digest == in_use
 
 
 def test_what_a_killed_run_left_is_cleared_away(tmp_path: Path, quick: None) -> None:

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -335,6 +335,31 @@ def test_a_batch_draws_on_few_groups() -> None:
     first = [list(batch) for batch in batches]
     batches.set_epoch(1)
     assert first != [list(batch) for batch in batches]
+
+
+def test_an_encoder_is_trained_in_batches_of_few_groups(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given in turns, the groups are told apart by the width of their texts."""
+    from sentence_transformers import SentenceTransformerTrainer
+
+    widths: list[set[int]] = []
+    real = SentenceTransformerTrainer.compute_loss
+
+    def seen(self: Any, model: Any, inputs: dict[str, Any], *rest: Any, **options: Any) -> Any:
+        features = self.collect_features(inputs)[0]
+        widths.append({int(n) for f in features for n in f["attention_mask"].sum(dim=1)})
+        return real(self, model, inputs, *rest, **options)
+
+    monkeypatch.setattr(SentenceTransformerTrainer, "compute_loss", seen)
+    pairs = [(f"one {n}", f"two {n}") for n in range(4)]
+    wide = [(f"one two three {n}", f"four five six {n}") for n in range(4)]
+    train = [pair for both in zip(pairs, wide, strict=True) for pair in both]
+    tune_encoder(
+        packaged_folder(), train, pairs, tmp_path, Recipe(batch=4, rank=4, max_tokens=16),
+        groups=["short", "wide"] * 4,
+    )  # fmt: skip
+    assert sorted(map(sorted, widths)) == [[4], [6]]
 
 
 def test_texts_that_run_in_parts_give_the_loss_of_the_whole_batch() -> None:

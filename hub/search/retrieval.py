@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -26,7 +28,7 @@ from hub.store.snapshot import Snapshot
 from hub.types import SearchResult
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from hub.config import Mode, Tier
@@ -40,6 +42,9 @@ SAMPLE = 5000  # rows whose cosines set the scale there, as all rows do where it
 SPARE = 20  # rows beyond twice what was asked for: some may be deleted, or parts of one function
 INNER = 50  # hits among which the one that defines an identifier comes first
 PARTED = frozenset({"function", "method", "test"})
+SCANNERS = min(4, os.cpu_count() or 1)  # threads; with more, memory is what they wait for
+
+_Hit = tuple["Pattern | None", float]  # None: just deleted
 
 
 @dataclass(frozen=True)
@@ -132,19 +137,30 @@ class Retriever:
             limit=max(2 * limit + SPARE, INNER),
         )
         ids = [id_.decode() for id_ in rows.ids[found]]
-        patterns = self.store.get(ids) if ids else {}
-        hits = list(zip((patterns.get(id_) for id_ in ids), scores, strict=True))
         inner = inner_definition(query)
+        hits: Iterable[_Hit] = self._hits(ids, scores, INNER if inner else limit + limit // 2)
         if inner and len(scores) and scores[0] < EXACT_NAME:
-            hits = [
-                (p, score + INNER_NAME if p and i < INNER and inner.search(p.text) else score)
+            nearer: list[_Hit] = [
+                (
+                    p,
+                    score + float(INNER_NAME)
+                    if p and i < INNER and inner.search(p.text)
+                    else score,
+                )
                 for i, (p, score) in enumerate(hits)
             ]
-            hits.sort(key=lambda hit: -hit[1])
+            hits = sorted(nearer, key=lambda hit: -hit[1])
         return [
             SearchResult(rank=i, score=float(score), tier=tier, pattern=pattern)
             for i, (pattern, score) in enumerate(islice(_one_per_function(hits), limit), start=1)
         ]
+
+    def _hits(self, ids: list[str], scores: Vectors, page: int) -> Iterator[_Hit]:
+        """Patterns with their scores, read a page at a time: mostly the first is enough."""
+        for at in range(0, len(ids), page):
+            patterns = self.store.get(ids[at : at + page])
+            for id_, score in zip(ids[at : at + page], scores[at : at + page], strict=True):
+                yield patterns.get(id_), float(score)
 
     def get(self, prefix: str) -> Pattern:
         """See :meth:`hub.api.Hub.get`."""
@@ -202,20 +218,29 @@ class Retriever:
         """How near every row is; past the exact limit only Chroma's and BM25's candidates."""
         rows = generation.snapshot.rows
         share = self._encoders.static_share if tier == "best" else 1.0
-        arms = []
-        if tier == "best":
-            arms.append((1 - share, rows.best, self._encoders.best.encode_queries([query])[0]))
-        if share:
-            arms.append((share, rows.fast, self._encoders.fast.encode_queries([query])[0]))
-        candidates: npt.NDArray[np.int64] | None = None
-        if len(rows) > self._exact_limit:
-            near = self._near(query, arms[0][2], tier, filters.where(rows))
-            candidates = generation.rows_of(near)
-            if lexical is not None:
-                edge = max(len(rows) - CANDIDATES, 0)
-                candidates = np.union1d(candidates, np.argpartition(lexical, edge)[edge:])
+        arms = [
+            (share, rows.fast, self._encoders.fast),
+            (1 - share, rows.best, self._encoders.best),
+        ]
+        arms = [arm for arm in arms if arm[0]]
         scores = np.zeros(len(rows), dtype=np.float32)
-        for weight, matrix, vector in arms:
+        if len(rows) <= self._exact_limit:
+            # a scan goes on in other threads while the next arm's model reads the query
+            scans = [
+                (weight, _start_scan(matrix, encoder.encode_queries([query])[0]))
+                for weight, matrix, encoder in arms
+            ]
+            for weight, finish in scans:
+                cosines = finish()
+                scores += np.float32(weight) * standard(cosines, cosines)
+            return scores
+        vectors = [encoder.encode_queries([query])[0] for _, _, encoder in arms]
+        near = self._near(query, vectors[-1], tier, filters.where(rows))
+        candidates = generation.rows_of(near)
+        if lexical is not None:
+            edge = max(len(rows) - CANDIDATES, 0)
+            candidates = np.union1d(candidates, np.argpartition(lexical, edge)[edge:])
+        for (weight, matrix, _), vector in zip(arms, vectors, strict=True):
             scores += np.float32(weight) * _standard_cosines(matrix, vector, candidates)
         return scores
 
@@ -256,27 +281,44 @@ def current_snapshot(store: PatternStore, derived: Path, state: State) -> tuple[
 
 
 def _standard_cosines(
-    matrix: Vectors, vector: Vectors, candidates: npt.NDArray[np.int64] | None
+    matrix: Vectors, vector: Vectors, candidates: npt.NDArray[np.int64]
 ) -> Vectors:
-    """Every row's cosine in standard deviations; not of ``candidates``, as the farthest of them."""
-    if candidates is None:
-        cosines = _cosines(matrix, vector)
-        return standard(cosines, cosines)
-    cosines = _cosines(matrix[candidates], vector)
+    """Cosines of ``candidates`` in standard deviations; other rows are as far as the farthest."""
+    cosines = _start_scan(matrix[candidates], vector)()
     scores = np.full(len(matrix), cosines.min(initial=0), dtype=np.float32)
     scores[candidates] = cosines
-    return standard(scores, _cosines(matrix[:: len(matrix) // SAMPLE + 1], vector))
+    return standard(scores, _start_scan(matrix[:: len(matrix) // SAMPLE + 1], vector)())
 
 
-def _cosines(matrix: Vectors, vector: Vectors) -> Vectors:
-    """The product with unit rows. One thread is enough to saturate memory, and einsum uses one: a
-    threaded BLAS is slower here, several times so beside other work."""
-    return np.asarray(np.einsum("ij,j->i", matrix, vector))
+def _start_scan(matrix: Vectors, vector: Vectors) -> Callable[[], Vectors]:
+    """Begin to multiply unit rows by ``vector``; what is returned waits for the cosines.
+
+    One thread does not saturate memory. A threaded BLAS does no better than one thread here, and
+    its spinning threads are several times slower beside other work; einsum's work in blocks.
+    """
+    cosines = np.empty(len(matrix), dtype=np.float32)
+    size = -(-len(matrix) // SCANNERS) or 1
+
+    def scan(start: int) -> None:
+        block = slice(start, start + size)
+        np.einsum("ij,j->i", matrix[block], vector, out=cosines[block])
+
+    jobs = [_scanners().submit(scan, start) for start in range(0, len(matrix), size)]
+
+    def finish() -> Vectors:
+        for job in jobs:
+            job.result()
+        return cosines
+
+    return finish
 
 
-def _one_per_function(
-    hits: Iterable[tuple[Pattern | None, float]],
-) -> Iterator[tuple[Pattern, float]]:
+@functools.cache
+def _scanners() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(SCANNERS, "scan")
+
+
+def _one_per_function(hits: Iterable[_Hit]) -> Iterator[tuple[Pattern, float]]:
     """Hits without those that were just deleted, and with one part of a long function only."""
     seen = set()
     for pattern, score in hits:

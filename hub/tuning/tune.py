@@ -286,16 +286,16 @@ class _Run:
                 asked = [i for i, part in enumerate(parts) if part == fold]
                 models.append((work / f"fold-{fold}", asked))
         verdicts: dict[str, Verdict] = {}
+        stays: dict[str, Any] = {}  # what the best tier is judged beside, for it will be used so
         for step, tier in enumerate(tier for tier in TIERS if tier in self.tiers):
-            base = bench.scores(self.encoders, tier)
+            base = bench.scores(replace(self.encoders, **stays), tier)
             tuned = Scores(np.zeros_like(base.fused), np.zeros_like(base.dense))
             for folder, asked in models:
-                model = self._open(folder)
-                if "fast" in verdicts and not verdicts["fast"].kept:
-                    model = replace(model, fast=self.encoders.fast)
-                found = bench.scores(model, tier, asked)
+                found = bench.scores(replace(self._open(folder), **stays), tier, asked)
                 tuned.fused[:, asked], tuned.dense[asked] = found.fused, found.dense
             verdicts[tier] = bench.verdict(base, tuned)
+            if tier == "fast" and not verdicts[tier].kept:
+                stays = {"fast": self.configured.fast}
             self.progress("measuring", step + 1, len(self.tiers))
         return verdicts
 
