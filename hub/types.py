@@ -6,7 +6,7 @@ Nothing heavy is imported here: indexers, search and tests all start from this m
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -52,6 +52,51 @@ class Pattern(Chunk):
 
     id: str
     source: str
+
+
+class Message(NamedTuple):
+    """One turn of a conversation; ``role`` is "system", "user" or "assistant"."""
+
+    role: str
+    content: str
+
+
+class Infill(NamedTuple):
+    """Code with a hole: what stands before it, what after it, and what fills it."""
+
+    prefix: str
+    suffix: str
+    middle: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Example:
+    """One training example: messages, and where they came from.
+
+    ``prompt`` ends with the user's turn, ``completion`` is what the assistant answers. ``infill``
+    is the same example for a model with fill-in-the-middle tokens, where the task is one of those.
+    ``patterns`` are the ids of what it was made from, the completion's first.
+    """
+
+    task: str
+    prompt: tuple[Message, ...]
+    completion: tuple[Message, ...]
+    language: str
+    category: str = "unclassified"
+    infill: Infill | None = None
+    source: str
+    path: str
+    start_line: int
+    end_line: int
+    symbol: str = ""
+    patterns: tuple[str, ...] = ()
+    commit: str = ""
+    quality: float = 0.0
+
+    @property
+    def group(self) -> str:
+        """What must not be on both sides of a split: the file."""
+        return f"{self.source}/{self.path}"
 
 
 CHUNK_FIELDS = tuple(f.name for f in fields(Chunk))

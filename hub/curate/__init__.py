@@ -1,0 +1,1 @@
+"""Patterns and examples judged: annotated, cleaned, deduplicated, checked."""
