@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hub.documentation import undocumented
 from hub.search.ranking import lexical_scores, path_prior, rank, standard
 from hub.store.embedding import pattern_vectors
 from hub.store.snapshot import Rows, Snapshot
-from hub.tuning.pairs import undocumented
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
