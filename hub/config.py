@@ -107,6 +107,44 @@ class Search(_Section):
     )
 
 
+class Dataset(_Section):
+    """What `patternhub dataset build` makes of the patterns."""
+
+    system: str = Field(default="", description="system prompt of every example; empty: none")
+    tasks: list[str] = Field(default=[], description="only these tasks; empty: every task")
+    formats: list[str] = Field(
+        default=["prompt-completion"],
+        min_length=1,
+        description="the first is written to the folder itself, each other to a folder of its "
+        "own: prompt-completion, messages, alpaca, text, fim",
+    )
+    seed: int = Field(default=0, description="of phrasings, cuts and the split")
+    test_share: float = Field(default=0.1, ge=0, lt=1, description="of files, held out to test by")
+    validation_share: float = Field(default=0.0, ge=0, lt=1, description="of files, to tune by")
+    min_test: int = Field(
+        default=50, ge=0, description="test rows a category should have; more files are held out"
+    )
+    max_chars: int = Field(
+        default=12_000, ge=200, description="a longer example is dropped; characters"
+    )
+    caps: dict[str, int] = Field(
+        default={}, description="most examples of a category, by its name; '*' is every other"
+    )
+    floors: dict[str, int] = Field(
+        default={}, description="examples a category should have; the report names what is short"
+    )
+    task_share: float = Field(
+        default=0.3, gt=0, le=1, description="largest share of the examples for one task"
+    )
+    fim_family: str = Field(
+        default="qwen-coder", description="model whose fill-in-the-middle tokens are written"
+    )
+    tokenizer: str = Field(
+        default="",
+        description="folder or name of the tokenizer whose chat template the format 'text' uses",
+    )
+
+
 class Config(_Section):
     """The whole of ``hub.toml``."""
 
@@ -120,6 +158,7 @@ class Config(_Section):
     embedding: Embedding = Embedding()
     store: Store = Store()
     search: Search = Search()
+    dataset: Dataset = Dataset()
 
 
 def load_config(folder: Path) -> Config:
