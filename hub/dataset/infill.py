@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 MIN_CODE = 80  # characters: of less, nothing is left to tell what is missing
 MIN_HOLE, MAX_HOLE = 8, 400  # characters
+ATTEMPTS = 4
 LARGEST = 0.6  # share of the code that a hole may take
 
 
@@ -41,17 +42,21 @@ PREFIX_FIRST = frozenset({"deepseek-coder"})  # the hole's token marks a place, 
 
 
 def cut(code: str, language: str, draw: Random) -> Infill | None:
-    """One hole in ``code``; None where it is too short to have one."""
+    """One hole in ``code``; None where it is too short for one, or repeats what would fill it."""
     if len(code) < MIN_CODE:
         return None
     largest = min(MAX_HOLE, int(len(code) * LARGEST))
-    span = _node(code, language, largest, draw) if draw.random() < 0.5 else None
-    if span is None:
-        size = draw.randint(MIN_HOLE, largest)
-        start = draw.randint(1, len(code) - size)
-        span = start, start + size
-    hole = Infill(code[: span[0]], code[span[1] :], code[span[0] : span[1]])
-    return hole if len(hole.middle.strip()) >= MIN_HOLE else None
+    for _ in range(ATTEMPTS):
+        span = _node(code, language, largest, draw) if draw.random() < 0.5 else None
+        if span is None:
+            size = draw.randint(MIN_HOLE, largest)
+            start = draw.randint(1, len(code) - size)
+            span = start, start + size
+        hole = Infill(code[: span[0]], code[span[1] :], code[span[0] : span[1]])
+        answer = hole.middle.strip()
+        if len(answer) >= MIN_HOLE and answer not in hole.prefix and answer not in hole.suffix:
+            return hole
+    return None
 
 
 def joined(hole: Infill, family: str, draw: Random) -> tuple[str, str]:

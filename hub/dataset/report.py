@@ -105,7 +105,7 @@ def _bars(before: Mapping[str, int], after: Mapping[str, int]) -> str:
     rows = []
     for name in sorted({*before, *after}, key=lambda n: (-after.get(n, 0), n)):
         bars = "".join(
-            f'<div><span class="bar {kind}" style="width:{400 * n / most:.0f}px"></span> {n:,}</div>'
+            f'<div><span class="bar {kind}" style=width:{400 * n / most:.0f}px></span> {n:,}</div>'
             for kind, n in (("was", before.get(name)), ("", after.get(name, 0)))
             if n is not None
         )

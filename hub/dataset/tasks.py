@@ -94,7 +94,10 @@ def next_line(p: Pattern, material: Material, draw: Random) -> Iterator[Example]
     telling = [
         i
         for i, line in enumerate(lines)
-        if i > 1 and len(split_words(line)) >= MIN_WORDS and not _COMMENT.match(line)
+        if i > 1
+        and len(split_words(line)) >= MIN_WORDS
+        and not _COMMENT.match(line)
+        and not any(line.strip() in above for above in lines[:i])
     ]
     if telling:
         at = draw.choice(telling)
