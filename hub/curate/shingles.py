@@ -54,9 +54,15 @@ class Sets:
 
     def jaccard(self, pairs: Pairs) -> Similarities:
         """The Jaccard similarity of each row of ``pairs``, shape (n, 2); 0 of two empty sets."""
-        found = np.zeros(len(pairs))
+        common = self.common(pairs)
+        union = self.sizes[pairs].sum(axis=1) - common
+        return np.asarray(common / np.maximum(union, 1))
+
+    def common(self, pairs: Pairs) -> Pairs:
+        """How many members the two sets of each row of ``pairs`` share."""
+        found = np.zeros(len(pairs), dtype=np.int64)
         for at in range(0, len(pairs), PAIR_BLOCK):
-            found[at : at + PAIR_BLOCK] = self._jaccard(pairs[at : at + PAIR_BLOCK])
+            found[at : at + PAIR_BLOCK] = self._common(pairs[at : at + PAIR_BLOCK])
         return found
 
     def similar(self, pairs: Pairs, threshold: float) -> tuple[Pairs, Similarities]:
@@ -70,11 +76,10 @@ class Sets:
         kept = found >= threshold
         return pairs[kept], found[kept]
 
-    def _jaccard(self, pairs: Pairs) -> Similarities:
+    def _common(self, pairs: Pairs) -> Pairs:
         """Both sides of every pair in one row of numbers: what occurs twice is in both."""
-        sizes = self.sizes[pairs]
         rows = pairs.T.reshape(-1)
-        lengths = sizes.T.reshape(-1)
+        lengths = self.sizes[rows]
         ends = np.cumsum(lengths)
         at = np.arange(ends[-1]) + np.repeat(self.starts[rows] - (ends - lengths), lengths)
         pair = np.repeat(np.tile(np.arange(len(pairs)), 2), lengths)
@@ -82,9 +87,7 @@ class Sets:
         order = np.lexsort((members, pair))
         members, pair = members[order], pair[order]
         twice = (members[1:] == members[:-1]) & (pair[1:] == pair[:-1])
-        common = np.bincount(pair[1:][twice], minlength=len(pairs))
-        union = sizes.sum(axis=1) - common
-        return np.asarray(common / np.maximum(union, 1))
+        return np.bincount(pair[1:][twice], minlength=len(pairs))
 
 
 def tokens(text: str) -> list[str]:
