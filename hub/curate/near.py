@@ -86,15 +86,17 @@ def _blocks(sets: Sets, filled: Pairs) -> list[Pairs]:
 
 
 def _agreeing(keys: Hashes) -> Pairs:
-    """Pairs of columns that agree on a band, each once."""
+    """Pairs of columns that agree on a band, each once, in rising order."""
     size = keys.shape[1]
-    codes = [np.zeros(0, dtype=np.int64)]
+    known = np.zeros(0, dtype=np.int64)
     for band in keys:
         order = np.argsort(band, kind="stable")
         ordered = band[order]
+        codes = [known]
         for step in range(1, min(WINDOW, size - 1) + 1):
             at = np.flatnonzero(ordered[step:] == ordered[:-step])
             if not len(at):
                 break
             codes.append(order[at] * size + order[at + step])
-    return np.stack(np.divmod(np.unique(np.concatenate(codes)), max(size, 1)), axis=1)
+        known = np.unique(np.concatenate(codes)) if len(codes) > 1 else known
+    return np.stack(np.divmod(known, max(size, 1)), axis=1)
