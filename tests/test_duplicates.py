@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hub import Hub, HubError
@@ -100,6 +100,7 @@ def jaccard(left: str, right: str) -> float:
     return len(first & second) / len(first | second)
 
 
+anyhow = settings(deadline=None, max_examples=60)  # a busy machine is no failure
 WORDS = st.sampled_from(["a", "b", "if", "x1", "(", ")", ":", "=", "\ud800", "é", "\n"])
 TEXTS = st.lists(st.lists(WORDS, max_size=30).map(" ".join), max_size=12)
 
@@ -107,6 +108,7 @@ TEXTS = st.lists(st.lists(WORDS, max_size=30).map(" ".join), max_size=12)
 # --- shingles
 
 
+@anyhow
 @given(TEXTS)
 def test_the_similarity_of_sets_is_that_of_the_definition(texts: list[str]) -> None:
     texts = [text for text in texts if tokens(text)]
@@ -127,6 +129,7 @@ def test_texts_shorter_than_a_shingle_are_one_shingle() -> None:
 # --- near
 
 
+@anyhow
 @given(TEXTS, st.sampled_from([0.3, 0.5, NEAR, 0.9, 1.0]))
 def test_no_pair_below_the_threshold_is_near(texts: list[str], threshold: float) -> None:
     texts = [text for text in texts if tokens(text)]
@@ -209,6 +212,7 @@ def test_own_names_are_no_part_of_a_shape(language: str, left: str, right: str) 
     assert one.code == other.code
 
 
+@anyhow
 @given(st.text(max_size=200), st.sampled_from(["python", "rust", "typescript", "text"]))
 def test_any_text_has_a_shape(text: str, language: str) -> None:
     shape = shape_of(text, language=language)
@@ -251,6 +255,7 @@ def test_known_duplicates_are_not_compared_again() -> None:
 # --- clusters
 
 
+@anyhow
 @given(TEXTS)
 def test_every_pattern_is_kept_or_dropped_once(texts: list[str]) -> None:
     report = found(patterns_of(texts))
@@ -262,6 +267,7 @@ def test_every_pattern_is_kept_or_dropped_once(texts: list[str]) -> None:
     assert sum(report.levels().values()) == len(dropped)
 
 
+@anyhow
 @given(TEXTS, st.randoms(use_true_random=False))
 def test_the_order_of_the_patterns_changes_nothing(
     texts: list[str], shuffle: random.Random
@@ -273,6 +279,7 @@ def test_the_order_of_the_patterns_changes_nothing(
     assert found([patterns[i] for i in order], vectors[order]) == found(patterns, vectors)
 
 
+@anyhow
 @given(st.integers(0, 30), st.lists(st.tuples(st.integers(0, 29), st.integers(0, 29)), max_size=60))
 def test_components_partition_the_rows_and_keep_links_together(
     size: int, ends: list[tuple[int, int]]
@@ -284,6 +291,7 @@ def test_components_partition_the_rows_and_keep_links_together(
     assert all(of[link.left] == of[link.right] for link in links)
 
 
+@anyhow
 @given(st.data())
 def test_every_member_is_led_to_by_a_link_that_was_found(data: st.DataObject) -> None:
     size = data.draw(st.integers(2, 12))

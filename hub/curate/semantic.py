@@ -68,7 +68,8 @@ class Code:
     def agreeing(self, pairs: Pairs) -> npt.NDArray[np.bool_]:
         """Which rows of ``pairs`` are the same code but for own names and a small edit.
 
-        Within a file not even that: what stands side by side and differs a little was meant to.
+        No edit is forgiven within a file: what stands side by side and differs a little was meant
+        to. Nor where the names are the same ones in another order: that computes something else.
         """
         sizes = self.names.sizes[pairs]
         smaller = sizes.min(axis=1)
@@ -79,7 +80,8 @@ class Code:
         )
         left, right = pairs.T
         elsewhere = self.files[left] != self.files[right]
-        return np.asarray((self.whole[left] == self.whole[right]) | (elsewhere & edited))
+        edited &= elsewhere & (replaced + added > 0)
+        return np.asarray((self.whole[left] == self.whole[right]) | edited)
 
 
 def semantic_pairs(

@@ -46,7 +46,8 @@ _APOSTROPHES = r"'(?:\\.|[^'\\\n])*'"
 _CHARACTER = r"'(?:\\[^'\n]+|[^'\\\n])'"  # Rust's other apostrophes are lifetimes
 _HASH_COMMENTS = rf"^[ \t]*[rRbBuU]{{0,2}}{_TRIPLE}|\#.*"  # and docstrings
 _SLASH_COMMENTS = r"/\*(?s:.*?)(?:\*/|\Z)|//.*"
-_CODE = r"(?P<number>\b\d[\w.]*)|(?P<name>[^\W\d][\w$]*)|(?P<mark>->|::|\?\.|[=!<>:]=|=>|[^\w\s])"
+_MARK = r"(?P<mark>->|::|\?\.|[=!<>:]=|=>|[^\w\s])"
+_CODE = rf"(?P<line>\n)|(?P<number>\b\d[\w.]*)|(?P<name>[^\W\d][\w$]*)|{_MARK}"
 _INTERPOLATED = re.compile(r"\{[^{}]*\}")
 _ACCESS = frozenset({".", "->", "::", "?."})
 _OPERATORS = frozenset([*"<>!+-*/%&|^~?@", "==", "!=", "<=", ">="])
@@ -59,7 +60,7 @@ _BODY = frozenset(["{", ":", "=>"])
 _BEFORE_PARAMETER = frozenset("(,*&")
 _BETWEEN = frozenset("(),[]{}*&:")  # among names that are bound at once, and before a type
 MANY = 40  # tokens in which they stand
-_SKIPPED = frozenset(",;")  # what a formatter adds and drops
+_SKIPPED = frozenset(",;\n")  # what a formatter adds and drops
 
 Token = tuple[str, str]  # kind and text
 
@@ -132,6 +133,8 @@ def _parameters(tokens: Sequence[Token], start: int) -> Iterator[str]:
     """Names that follow a bracket, a comma or a star, up to where the body begins."""
     depth, before = 0, "," if start else ""
     for kind, token in tokens[start:]:
+        if kind == "line":
+            continue
         if depth < 0 or (depth == 0 and token in _BODY):
             return
         depth += (token in _OPENING) - (token in _CLOSING)
@@ -148,8 +151,10 @@ def _bound_before(tokens: Sequence[Token], end: int) -> tuple[list[str], str]:
     for kind, token in reversed(tokens[max(end - MANY, 0) : end]):
         depth += (token in _CLOSING) - (token in _OPENING)
         is_name = kind == "name" and token not in KEYWORDS
+        if kind == "line" and depth:
+            continue
         if depth < 0 or (is_name and after == "name") or not (is_name or token in _BETWEEN):
-            return names, token
+            return names, token  # of the line before: the statement begins here
         if is_name:
             names.append(token)
         after = kind
