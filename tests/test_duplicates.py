@@ -356,8 +356,9 @@ def test_lone_surrogates_are_compared_like_any_text() -> None:
 def test_a_text_of_a_megabyte_takes_seconds() -> None:
     long = "".join(f"value_{i} = call({i}, '{i}')\n" for i in range(32_000))
     unclosed = '"""`/* ' * 150_000
+    nested = "lambda x: fn(" * 80_000
     started = time.process_time()
-    report = found(patterns_of([long, long + "end = 1\n", unclosed, unclosed + "'"]))
+    report = found(patterns_of([long, long + "end = 1\n", unclosed, nested]))
     assert {"00000", "00001"} in members(report)
     assert time.process_time() - started < 60
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hub.curate.shingles import shingles, token_hash
+from hub.curate.shingles import shingles, text_hash, token_hash
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -59,7 +59,7 @@ _OPENING, _CLOSING = frozenset("([{"), frozenset(")]}")
 _BODY = frozenset(["{", ":", "=>"])
 _BEFORE_PARAMETER = frozenset("(,*&")
 _BETWEEN = frozenset("(),[]{}*&:")  # among names that are bound at once, and before a type
-MANY = 40  # tokens in which they stand
+MANY, HEADER = 40, 400  # tokens in which they stand, and in which parameters do
 _SKIPPED = frozenset(",;\n")  # what a formatter adds and drops
 
 Token = tuple[str, str]  # kind and text
@@ -107,7 +107,7 @@ def shape_of(text: str, *, language: str, symbol: str = "") -> Shape:
         before = token
     counted = [f"{name}\0{i}" for name, count in names.items() for i in range(count)]
     hashes = np.array([token_hash(each) for each in counted], dtype=np.uint64)
-    whole = token_hash("\0".join([language, *code]))
+    whole = text_hash("\0".join([language, *code]))
     return Shape(shingles([language, *form]), hashes, whole, len(form))
 
 
@@ -132,7 +132,7 @@ def _own_names(tokens: Sequence[Token]) -> Iterator[str]:
 def _parameters(tokens: Sequence[Token], start: int) -> Iterator[str]:
     """Names that follow a bracket, a comma or a star, up to where the body begins."""
     depth, before = 0, "," if start else ""
-    for kind, token in tokens[start:]:
+    for kind, token in tokens[start : start + HEADER]:
         if kind == "line":
             continue
         if depth < 0 or (depth == 0 and token in _BODY):

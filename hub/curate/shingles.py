@@ -109,8 +109,13 @@ def shingles(words: Sequence[str]) -> Hashes:
 
 @functools.lru_cache(maxsize=_KNOWN_TOKENS)
 def token_hash(token: str) -> int:
-    """64 bits that a token always has, whatever the process; lone surrogates have theirs."""
-    data = token.encode(errors="surrogatepass")
+    """As :func:`text_hash`, remembered: the same few tokens come again and again."""
+    return text_hash(token)
+
+
+def text_hash(text: str) -> int:
+    """64 bits that a text always has, whatever the process; lone surrogates have theirs."""
+    data = text.encode(errors="surrogatepass")
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")
 
 
