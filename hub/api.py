@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from hub.config import Mode, Tier
+    from hub.curate.duplicates import DuplicatesReport
     from hub.dataset.export import ExportReport
     from hub.reporting import IndexReport, Progress
     from hub.search.retrieval import Retriever
@@ -167,6 +168,41 @@ class Hub:
         from hub.status import status
 
         return self._read(lambda retriever: status(self.workspace, retriever))
+
+    def duplicates(
+        self,
+        *,
+        kind: str | None = None,
+        source: str | None = None,
+        threshold: float | None = None,
+        progress: Progress | None = None,
+    ) -> DuplicatesReport:
+        """Which patterns say the same, in clusters, and which one stands for each.
+
+        Only a report: nothing is removed.
+
+        Args:
+            kind: Only this kind, such as "function", "method", "class" or "section".
+            source: Only this source, by name.
+            threshold: The least cosine of semantic duplicates, from 0 to 1. Exact and
+                near-duplicates do not depend on it.
+            progress: Called with what is being done and how far it is.
+
+        Raises:
+            HubError: nothing is indexed, an unknown kind or source, or a threshold out of range.
+        """
+        from hub.curate.duplicates import THRESHOLD, indexed_duplicates
+        from hub.reporting import silent
+        from hub.search.ranking import Filters
+
+        return self._read(
+            lambda retriever: indexed_duplicates(
+                retriever,
+                filters=Filters(kind=kind, source=source),
+                threshold=THRESHOLD if threshold is None else threshold,
+                progress=progress or silent,
+            )
+        )
 
     def export(self, path: str | Path) -> ExportReport:
         """Write training examples (instruction to code) as JSON lines.

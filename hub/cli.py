@@ -188,6 +188,32 @@ def status(folder: Path | None, skipped: bool, as_json: bool) -> None:
 
 
 @main.command()
+@click.option("--kind", help="Only this kind: function, method, class, module, section, ...")
+@click.option("--source", help="Only this source.")
+@click.option("--threshold", type=float, help="Least cosine of semantic duplicates, 0 to 1.")
+@click.option(
+    "--limit",
+    "-n",
+    type=click.IntRange(1),
+    default=20,
+    show_default=True,
+    help="How many clusters to print; --json has all.",
+)
+@json_option
+@click.pass_obj
+def dedup(folder: Path | None, limit: int, as_json: bool, **options: Any) -> None:
+    """List patterns that say the same, in clusters, with the one that stands for each."""
+    from hub.terminal import duplicates_text, index_progress
+
+    with index_progress() as progress:
+        report = open_hub(folder).duplicates(progress=progress, **options)
+    if as_json:
+        print_json(report.to_json())
+    else:
+        click.echo(duplicates_text(report, limit=limit))
+
+
+@main.command()
 @click.argument("out", type=click.Path(path_type=Path))
 @json_option
 @click.pass_obj

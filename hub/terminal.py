@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
+    from hub.curate.clusters import Cluster
+    from hub.curate.duplicates import DuplicatesReport
     from hub.doctor import Check
     from hub.reporting import IndexReport, Progress
     from hub.status import Status
@@ -22,8 +24,15 @@ if TYPE_CHECKING:
     from hub.types import Pattern, SearchResult
 
 SHOWN_LINES = 4  # of a hit's text
+SHOWN_MEMBERS = 10  # of a cluster
 PLAIN_EVERY = 10.0  # seconds between two lines where there is no terminal
-UNITS = {"patterns": "B of source", "vectors": "vectors", "measuring": "tiers"}
+UNITS = {
+    "patterns": "B of source",
+    "vectors": "vectors",
+    "measuring": "tiers",
+    "reading": "patterns",
+    "comparing": "levels",
+}
 STEPS = "steps"  # the unit of every other stage
 
 
@@ -204,6 +213,37 @@ def status_text(status: Status, *, with_files: bool) -> str:
             for source, path, reason in status.skipped_files
         ]
     return "\n".join(lines)
+
+
+def duplicates_text(report: DuplicatesReport, *, limit: int) -> str:
+    """The largest ``limit`` clusters, what was left out, and how much could go."""
+    lines = []
+    for number, cluster in enumerate(report.clusters[:limit], start=1):
+        lines += [*_cluster_lines(number, cluster), ""]
+    if len(report.clusters) > limit:
+        lines += [f"... {len(report.clusters) - limit} smaller clusters (-n shows more)", ""]
+    lines.append(
+        f"{len(report.dropped)} of {report.total} patterns say what another says "
+        f"({report.ratio:.1%}): {len(report.clusters)} clusters, {_counts(report.levels())}, "
+        f"{report.tier} tier"
+    )
+    return "\n".join(lines)
+
+
+def _cluster_lines(number: int, cluster: Cluster) -> list[str]:
+    kept = cluster.representative
+    lines = [f"{number:2}. {len(cluster)} patterns", f"  keep          {_named(kept)}"]
+    lines[0] += f"; the one to keep: {cluster.reason}"
+    for member in cluster.members[:SHOWN_MEMBERS]:
+        near = "" if member.neighbour.id == kept.id else f", like {_named(member.neighbour)}"
+        lines.append(f"  {member.level:8} {member.similarity:.2f} {_named(member.pattern)}{near}")
+    if len(cluster.members) > SHOWN_MEMBERS:
+        lines.append(f"  ... {len(cluster.members) - SHOWN_MEMBERS} more (--json has all)")
+    return lines
+
+
+def _named(pattern: Pattern) -> str:
+    return _line(f"{pattern.source}/{pattern.location} {pattern.kind} {pattern.symbol}")
 
 
 def checks_text(checks: Iterable[Check]) -> str:
