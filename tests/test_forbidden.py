@@ -54,7 +54,7 @@ ORDINARY = [
 ]
 LOOKALIKES = {
     **dict(zip("acdeghilmnoprstuxy", "асԁеցһіӏⅿոорգѕτսху", strict=True)),
-    "r": "ꭈ",
+    "r": "\uab48",
 }
 
 
@@ -76,9 +76,7 @@ def test_words_of_the_trade_are_no_terms(text: str) -> None:
 DRESSES = {
     "upper": str.upper,
     "full width": lambda t: "".join(chr(ord(c) + 0xFEE0) if c.isalpha() else c for c in t),
-    "mathematical": lambda t: "".join(
-        chr(0x1D41A + ord(c) - 97) if c.islower() else c for c in t
-    ),
+    "mathematical": lambda t: "".join(chr(0x1D41A + ord(c) - 97) if c.islower() else c for c in t),
     "circled": lambda t: "".join(chr(0x24D0 + ord(c) - 97) if c.islower() else c for c in t),
     "look-alikes": lambda t: "".join(LOOKALIKES.get(c, c) for c in t),
     "accents": lambda t: "".join(c + "\u0323" if c.isalpha() else c for c in t),
@@ -153,7 +151,9 @@ def test_a_term_is_found_however_its_letters_are_dressed(
 
 
 CODE = {
-    "python": 'def ask(claude):\n    """{doc}"""\n    # {comment}\n    return claude.send("{string}")\n',
+    "python": (
+        'def ask(claude):\n    """{doc}"""\n    # {comment}\n    return claude.send("{string}")\n'
+    ),
     "typescript": (
         "/** {doc} */\nexport function ask(claude: Claude) {{\n  // {comment}\n"
         "  return claude.send(`{string} ${{claude}}`);\n}}\n"
@@ -175,7 +175,10 @@ CODE = {
         "/** {doc} */\n@Override\npublic Reply ask(Claude claude) {{\n    // {comment}\n"
         '    return claude.send("{string}");\n}}\n'
     ),
-    "c": '/* {doc} */\nint ask(claude_t *claude) {{\n  // {comment}\n  return go(claude, "{string}");\n}}\n',
+    "c": (
+        "/* {doc} */\nint ask(claude_t *claude) {{\n  // {comment}\n"
+        '  return go(claude, "{string}");\n}}\n'
+    ),
     "ruby": '# {doc}\ndef ask(claude)\n  # {comment}\n  claude.go("{string} #{{claude}}")\nend\n',
     "bash": '# {doc}\nask() {{\n  # {comment}\n  claude "{string}"\n}}\n',
 }
@@ -237,9 +240,9 @@ def test_terms_in_metadata_are_found_in_keys_values_and_both_together() -> None:
 
 def test_offsets_are_those_of_the_original() -> None:
     for newline in ("\n", "\r\n"):
-        text = f"🙂 &amp; İ{newline}# x{newline}// by Ｃl\u200baude, 🙂"
+        text = f"🙂 &amp; İ{newline}# x{newline}// by \uff23l\u200baude, 🙂"
         (hit,) = find_terms(text)
-        assert text[hit.start : hit.end] == "Ｃl\u200baude"
+        assert text[hit.start : hit.end] == "\uff23l\u200baude"
         assert (hit.line, hit.term) == (3, "Claude")
 
 

@@ -1,4 +1,4 @@
-"""Privacy: what is secret or personal is found whatever stands around it, and nothing else moves."""
+"""Privacy: what is secret or personal is found whatever stands around it; nothing else moves."""
 
 from __future__ import annotations
 
@@ -17,7 +17,16 @@ AT = "@"
 HOST = "acme-corp" + ".io"
 MAIL = f"jane.doe{AT}{HOST}"
 CODE = "def total(rows):\n    # sums\n    return sum(row.price for row in rows)\n"
-PARTS = [*"ab1@.:/=+\"' \n-<>", "password", MAIL, "<EMAIL>", "://", "?key=", "+49 30", "a1B2c3D4e5F6"]
+PARTS = [
+    *"ab1@.:/=+\"' \n-<>",
+    "password",
+    MAIL,
+    "<EMAIL>",
+    "://",
+    "?key=",
+    "+49 30",
+    "a1B2c3D4e5F6",
+]
 ANY_TEXT = st.text(st.characters(), max_size=60)  # surrogates too
 
 
@@ -141,7 +150,7 @@ def test_what_only_looks_like_an_email_stays(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "number", ["+49 30 12345678", "+1 (212) 736-5000", "+442071838750", "(212) 736-5000"]
+    "number", ["+49 30 5551234", "+1 (212) 736-5000", "+442071838750", "(212) 736-5000"]
 )
 def test_phone_numbers_are_found(number: str) -> None:
     assert redact(f"call {number}, or write")[0] == "call <PHONE>, or write"
@@ -212,7 +221,9 @@ def test_a_json_value_is_redacted_in_every_string() -> None:
     assert [f.kind for f in findings] == ["email", "email"]
 
 
-@pytest.mark.parametrize("text", ["", "\ud800", "\x00" * 10, "\r\n\r\n", "@", "://", "-----BEGIN"])
+@pytest.mark.parametrize(
+    "text", ["", '://x:"@', "\ud800", "\x00" * 10, "\r\n\r\n", "@", "://", "-----BEGIN"]
+)
 def test_odd_texts_come_back_as_they_were(text: str) -> None:
     assert redact(text) == (text, [])
 

@@ -1,8 +1,8 @@
 """Secrets by the rules of detect-secrets, run only where they can match.
 
 Its own ``scan_file`` runs every plugin on every line (0.16 MB/s). Here a plugin sees a line only if
-one of its anchors, a literal that every match contains, stands in it; finding literals in a text
-costs next to nothing. The plugins' regular expressions and entropy limits are its own. Nothing is
+one of its anchors, a literal or short expression that every match contains, stands in it; finding
+those in a text costs next to nothing. The plugins' regular expressions and entropy limits are its own. Nothing is
 ever verified over the network, and ``pragma: allowlist secret`` is not obeyed: a secret that a team
 has accepted in its repository still has no place in a dataset.
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -122,7 +123,8 @@ def _tokens(text: str, lowered: str, name: str, plugin: Any) -> Iterator[Secret]
             for match in pattern.finditer(piece):
                 which = group if match.re.groups and match.group(1) else 0
                 low, high = _trimmed(piece, *match.span(which))
-                high = tail.match(piece, high).end()
+                rest = tail.match(piece, high)
+                high = rest.end() if rest else high
                 value = piece[low:high]
                 if value and _is_token(name, plugin, value):
                     yield Secret(kind_of(plugin.secret_type), start + low, start + high, 0)
@@ -219,7 +221,7 @@ def _reads_as_words(value: str) -> bool:
         0 if char.islower() else 1 if char.isupper() else 2 if char.isdigit() else 3
         for char in value
     ]
-    changes = sum(a != b for a, b in zip(classes, classes[1:], strict=False))
+    changes = sum(a != b for a, b in pairwise(classes))
     return changes < 0.38 * len(value) and classes.count(2) < 0.15 * len(value)
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 import functools
 import re
 import tomllib
-from bisect import bisect_right
 from dataclasses import dataclass, replace
 from importlib import resources
 from typing import TYPE_CHECKING, Any
@@ -37,12 +36,12 @@ HYPHENS = ("-", "\\", "\u2010")
 LETTER_GAP = f"[{BREAK}*`~]{{0,2}}"  # also Markdown emphasis inside a word
 WORD_GAP = r"(?:(?![.,;)])[\W_]){1,60}+"
 WORD_START, WORD_END = r"(?<![A-Za-z0-9_])", r"(?![A-Za-z_])"
-LOOKS = {"a": "4@", "e": "3", "g": "9", "i": "1l|!", "l": "1I|", "o": "0", "s": "5$", "t": "7"}
+LOOKS = {"a": "4@", "e": "3", "g": "9", "i": "1l|!", "l": "1iI|", "o": "0", "s": "5$", "t": "7"}
 MARKS = {
     ":": r"[\"'\s]{0,4}[:=](?:(?![.,;)])[\W_]){0,60}+",
     "-": r"[-\s_\x00#*/\u2010-\u2015]{0,8}+",
 }
-DISGUISED_FROM = 5  # letters: in shorter words digits are digits
+UNDISGUISED = {"ai"}  # "41" is a number
 BEFORE, AFTER = 120, 80  # characters around a name in which its phrases are looked for
 
 
@@ -77,19 +76,20 @@ def find_terms(text: str, *, language: str | None = None, everywhere: bool = Fal
         language: Of code; None, "text" and "markdown" are prose through and through.
         everywhere: A name alone is a hit, in identifiers of code as well.
     """
-    read = _unbroken(plain(text))
+    shown = plain(text)
+    read = _unbroken(shown.text)
     spans = sorted(_spans(read.text, everywhere), key=lambda span: (span[1], -span[2]))
     is_prose = _prose_of(text, language) if spans and not everywhere else None
     hits: list[Hit] = []
     line, counted = 1, 0
     for rule, low, high in spans:
-        start, end = read.origin(low), read.origin(high - 1) + 1
+        start, last = (shown.origin(read.origin(each)) for each in (low, high - 1))
         if (hits and start < hits[-1].end) or (is_prose and not is_prose(start)):
             continue
         line += text.count("\n", counted, start)
         counted = start
         term = " ".join(read.text[low:high].replace(BREAK, " ").split())
-        hits.append(Hit(rule, term, start, end, line))
+        hits.append(Hit(rule, term, start, last + 1, line))
     return hits
 
 
@@ -144,20 +144,20 @@ def _windows(text: str, marks: re.Pattern[str]) -> list[tuple[int, int]]:
     return windows
 
 
-def _unbroken(read: PlainText) -> PlainText:
+def _unbroken(text: str) -> PlainText:
     """Line breaks, with hyphens before and comment leaders after them, as one character each."""
     parts: list[str] = []
     starts: list[int] = []
     origins: list[int] = []
     begin = length = 0
-    for line in read.text.split("\n"):
+    for line in text.split("\n"):
         leader = LEADER.match(line) if begin else None
         low = leader.end() if leader else 0
         kept = line[low:].rstrip(" \t\r")
         kept = kept[:-1] if kept.endswith(HYPHENS) else kept
         parts.append(kept)
         starts.append(length)
-        origins.append(read.origin(begin + low))
+        origins.append(begin + low)
         begin += len(line) + 1
         length += len(kept) + 1
     return PlainText(BREAK.join(parts), starts, origins)
@@ -174,7 +174,7 @@ def _prose_of(text: str, language: str | None) -> Callable[[int], bool] | None:
     if language in PROSE:
         return None
     try:
-        parser = get_parser(GRAMMARS.get(str(language), str(language)))  # type: ignore[arg-type]
+        parser = get_parser(GRAMMARS.get(str(language), str(language)))
     except LookupError:
         return None
     source = text.encode("utf-8", "surrogatepass")
@@ -231,12 +231,12 @@ def _phrase(phrase: str, lists: dict[str, list[str]]) -> str:
 
 
 def _words(phrase: str) -> str:
-    """Words with what may stand between them; a long word's letters also in disguise."""
+    """Words with what may stand between them and between their letters."""
     parts = []
     for token in re.findall(r"[A-Za-z]+|:?\s+|[^A-Za-z\s]", phrase):
         if token.isalpha():
-            gap = LETTER_GAP if len(token) >= DISGUISED_FROM else ""
-            parts.append(gap.join(_letter(letter, disguised=bool(gap)) for letter in token))
+            disguised = token not in UNDISGUISED
+            parts.append(LETTER_GAP.join(_letter(each, disguised=disguised) for each in token))
         elif token.isspace():
             parts.append(WORD_GAP)
         else:
