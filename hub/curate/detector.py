@@ -1,10 +1,10 @@
 """Secrets by the rules of detect-secrets, run only where they can match.
 
 Its own ``scan_file`` runs every plugin on every line (0.16 MB/s). Here a plugin sees a line only if
-one of its anchors, a literal or short expression that every match contains, stands in it; finding
-those in a text costs next to nothing. The plugins' regular expressions and entropy limits are its own. Nothing is
-ever verified over the network, and ``pragma: allowlist secret`` is not obeyed: a secret that a team
-has accepted in its repository still has no place in a dataset.
+an anchor of its, a literal or short expression that every match contains, stands there; finding
+those in a text costs next to nothing. The plugins' expressions and entropy limits are their own.
+Nothing is ever verified over the network, and ``pragma: allowlist secret`` is not obeyed: a secret
+that a team has accepted in its repository still has no place in a dataset.
 """
 
 from __future__ import annotations
