@@ -137,7 +137,7 @@ def test_strict_fails_on_a_forbidden_term_and_says_where(hub: Hub, tree: Path) -
         assert result.exit_code == found, result.output
         assert "left out      1  forbidden: co-authorship trailer" in result.output
         assert "replaced      2  email" in result.output
-        assert "private.py:7-13: Co-authored-by:" in result.output
+        assert "private.py:7-12: Co-authored-by:" in result.output
 
 
 def test_exports_are_in_order_and_byte_identical(indexed: Hub, tree: Path, tmp_path: Path) -> None:

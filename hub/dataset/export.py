@@ -44,7 +44,13 @@ class ExportReport:
     forbidden: list[ForbiddenRow] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return {
+            "path": self.path,
+            "written": self.written,
+            "left_out": dict(self.left_out),
+            "redacted": dict(self.redacted),
+            "forbidden": [asdict(row) for row in self.forbidden],
+        }
 
 
 @dataclass(frozen=True, slots=True)
