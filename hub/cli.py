@@ -215,17 +215,23 @@ def dedup(folder: Path | None, limit: int, as_json: bool, **options: Any) -> Non
 
 @main.command()
 @click.argument("out", type=click.Path(path_type=Path))
+@click.option("--strict", is_flag=True, help="Exit with 1 if a row had a forbidden term.")
 @json_option
 @click.pass_obj
-def export(folder: Path | None, out: Path, as_json: bool) -> None:
-    """Write training examples (instruction to code) as JSON lines."""
+def export(folder: Path | None, out: Path, strict: bool, as_json: bool) -> None:
+    """Write training examples (instruction to code) as JSON lines.
+
+    Secrets and personal data are replaced by placeholders, rows with a forbidden term are dropped.
+    """
+    from hub.terminal import export_summary
+
     report = open_hub(folder).export(out)
     if as_json:
         print_json(report.to_json())
-        return
-    click.echo(f"wrote {report.written} examples to {out}")
-    for reason, count in report.left_out.most_common():
-        click.echo(f"  left out {count:6}  {reason}")
+    else:
+        click.echo(export_summary(report))
+    if strict and report.forbidden:
+        sys.exit(1)
 
 
 @main.group(invoke_without_command=True)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from hub.curate.clusters import Cluster
     from hub.curate.duplicates import DuplicatesReport
+    from hub.dataset.export import ExportReport
     from hub.doctor import Check
     from hub.reporting import IndexReport, Progress
     from hub.status import Status
@@ -143,6 +144,17 @@ def pattern_text(
     facts += [_line(f"method {p.location}  {p.signature}  id {p.id[:10]}") for p in outline]
     text = "\n".join(map(_line, pattern.text.strip("\n").split("\n")))
     return "\n".join(facts) + "\n\n" + text
+
+
+def export_summary(report: ExportReport) -> str:
+    """What was written, left out and replaced; every row that a forbidden term dropped."""
+    lines = [f"wrote {report.written} examples to {report.path}"]
+    for title, counts in (("left out", report.left_out), ("replaced", report.redacted)):
+        lines += [f"  {title} {count:6}  {reason}" for reason, count in counts.most_common()]
+    lines += [
+        _line(f"  forbidden: {row.source}: {row.location}: {row.term}") for row in report.forbidden
+    ]
+    return "\n".join(lines)
 
 
 def tune_summary(report: TuneReport) -> str:
