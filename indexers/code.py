@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from hub.types import Chunk
 
-__all__ = ["CHUNKER_VERSION", "LANGUAGES", "chunk_file", "detect_language"]
+__all__ = ["CHUNKER_VERSION", "LANGUAGES", "chunk_file", "detect_language", "parse"]
 
 CHUNKER_VERSION = 2  # raise it whenever the same file would be cut or named differently
 _HEAD = 8192
@@ -53,11 +53,14 @@ def _spans(source: Source, language: str) -> list[Span]:
     if language == "markdown":
         return section_spans(source.data)
     grammar = GRAMMARS[language]
-    return outline(source, grammar, _parse(grammar.name, source.data))
+    return outline(source, grammar, parse(grammar.name, source.data))
 
 
-def _parse(grammar: str, data: bytes) -> Node:
-    """A parser is made per call, which takes two microseconds and keeps threads apart."""
+def parse(grammar: str, data: bytes) -> Node:
+    """The root of a file's tree.
+
+    A parser is made per call, which takes two microseconds and keeps threads apart.
+    """
     try:
         language = get_language(cast("SupportedLanguage", grammar))
     except Exception as error:

@@ -1,0 +1,402 @@
+"""Refactorings from git history: how a function looked before and after a commit that says why.
+
+    report = HistoryReport()
+    for change in read_changes(Path("repository"), max_commits=1000, report=report):
+        print(change.intent, change.symbol)
+
+A pair is kept if it can teach: a commit whose subject says in the imperative what it does, of a
+size that a reader can follow, and a function whose code changed and parses on both sides. Whatever
+is left out is counted in the report, by commits, files and functions.
+"""
+
+from __future__ import annotations
+
+import ast
+import textwrap
+import warnings
+from collections import Counter, OrderedDict
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from hub.types import Change
+from indexers.commit_messages import clean_message, reason_to_leave_out
+from indexers.functions import Function, functions, tokens
+from indexers.git_log import REGULAR, FileChange, History, Missing
+from indexers.intents import (
+    BUG_FIX,
+    PERFORMANCE,
+    RENAME,
+    SECURITY,
+    intent_of_change,
+    intent_of_message,
+    is_rename,
+    is_test,
+)
+from indexers.languages import GRAMMARS, detect_language
+from indexers.skip_rules import (
+    VENDORED_FOLDERS,
+    reason_by_content,
+    reason_by_name,
+    reason_not_text,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from datetime import date
+    from pathlib import Path
+
+    from indexers.commit_messages import Message
+    from indexers.git_log import Blobs, Commit
+
+_CACHED_BYTES = 4_000_000  # of source whose trees are kept; a tree takes some 10 times its source
+_HEAD = 8192
+_NOT_OF_TESTS = {BUG_FIX, PERFORMANCE, SECURITY}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """How large a change may be; what is larger is left out and counted.
+
+    ``files`` are those of a commit that hold code, ``all_files`` of any kind; ``functions`` are
+    those of a commit whose code changed. ``min_lines`` and ``max_lines`` bound a function on either
+    side, ``changed_lines`` the lines that are only on one side.
+    """
+
+    all_files: int = 100
+    files: int = 20
+    functions: int = 15
+    min_lines: int = 3
+    max_lines: int = 120
+    changed_lines: int = 60
+
+
+@dataclass(slots=True)
+class HistoryReport:
+    """What was read and kept, and what was left out by reason."""
+
+    commits: int = 0
+    commits_total: int = 0
+    pairs: int = 0
+    by_intent: Counter[str] = field(default_factory=Counter)
+    by_language: Counter[str] = field(default_factory=Counter)
+    commits_left_out: Counter[str] = field(default_factory=Counter)
+    files_left_out: Counter[str] = field(default_factory=Counter)
+    functions_left_out: Counter[str] = field(default_factory=Counter)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "commits": self.commits,
+            "pairs": self.pairs,
+            "by_intent": dict(self.by_intent),
+            "by_language": dict(self.by_language),
+            "left_out": {
+                "commits": dict(self.commits_left_out),
+                "files": dict(self.files_left_out),
+                "functions": dict(self.functions_left_out),
+            },
+        }
+
+
+def read_changes(
+    repository: Path,
+    *,
+    max_commits: int | None = None,
+    since: date | None = None,
+    bounds: Bounds | None = None,
+    report: HistoryReport | None = None,
+) -> Iterator[Change]:
+    """The functions that a repository's commits changed, from the newest commit to the oldest.
+
+    Merges are not followed into pairs: what they join is read commit by commit. Memory does not
+    grow with the history. Closing the iterator ends the git processes.
+
+    Args:
+        repository: A checkout, a folder in one, or a bare repository; whole, shallow or partial.
+        max_commits: Read this many commits at most, merges not counted.
+        since: Read back to this day (UTC), by the committer's date.
+        bounds: How large a change may be.
+        report: Filled as the changes are read.
+
+    Raises:
+        HubError: There is no history to read, git is not installed, or it was killed.
+    """
+    if max_commits is not None and max_commits < 1:
+        raise ValueError(f"max_commits must be at least 1, got {max_commits}")
+    report = report if report is not None else HistoryReport()
+    history = History(repository)
+    with history:
+        report.commits_total = history.count(max_commits=max_commits, since=since)
+        reader = _Reader(history.blobs(), bounds or Bounds(), report)
+        for commit in history.commits(max_commits=max_commits, since=since):
+            report.commits += 1
+            for change in reader.changes(commit):
+                report.pairs += 1
+                report.by_intent[change.intent] += 1
+                report.by_language[change.language] += 1
+                yield change
+        if history.unreadable:
+            report.commits_left_out["unreadable"] = history.unreadable
+
+
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """Two versions of a function in one commit."""
+
+    path: str
+    before: Function
+    after: Function
+    intent: str  # that of the change alone
+
+
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """One version of a file."""
+
+    path: str
+    blob: str
+
+
+class _Unfit(Exception):  # noqa: N818 - not an error: it carries the reason for the count
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class _Reader:
+    """From one commit to its changes; remembers the files that it parsed last."""
+
+    def __init__(self, blobs: Blobs, bounds: Bounds, report: HistoryReport) -> None:
+        self._blobs = blobs
+        self._bounds = bounds
+        self._report = report
+        self._parsed: OrderedDict[tuple[str, str], tuple[int, list[Function]]] = OrderedDict()
+        self._parsed_bytes = 0
+
+    def changes(self, commit: Commit) -> Iterator[Change]:
+        try:
+            message, raw = self._message(commit)
+            pairs = self._pairs(commit)
+        except _Unfit as unfit:
+            self._report.commits_left_out[unfit.reason] += 1
+            return
+        said = intent_of_message(message, raw)
+        for pair in pairs:
+            yield Change(
+                path=pair.path,
+                language=pair.after.language,
+                symbol=pair.after.symbol,
+                before=pair.before.text,
+                after=pair.after.text,
+                before_line=pair.before.line,
+                after_line=pair.after.line,
+                subject=message.subject,
+                body=message.body,
+                intent=_intent(pair, said),
+                commit=commit.hash,
+                date=_date(commit.time),
+            )
+
+    def _message(self, commit: Commit) -> tuple[Message, str]:
+        try:
+            raw = commit.message.decode("utf-8")
+        except UnicodeDecodeError:
+            raise _Unfit("message is not UTF-8") from None
+        message = clean_message(raw)
+        if reason := reason_to_leave_out(message):
+            raise _Unfit(reason)
+        return message, raw
+
+    def _pairs(self, commit: Commit) -> list[_Pair]:
+        if commit.file_count > self._bounds.all_files:
+            raise _Unfit("too many files")
+        sides = self._sides(commit.files)
+        if len(sides) > self._bounds.files:
+            raise _Unfit("too many files")
+        if not sides:
+            raise _Unfit("no code changed" if commit.file_count else "nothing to compare with")
+        pairs: list[_Pair] = []
+        for before, after in sides:
+            try:
+                pairs += self._file_pairs(before, after)
+            except _Unfit as unfit:
+                self._report.files_left_out[unfit.reason] += 1
+            if len(pairs) > self._bounds.functions:
+                raise _Unfit("too many functions")
+        if not pairs:
+            raise _Unfit("no function to learn from")
+        return pairs
+
+    def _sides(self, changes: Iterable[FileChange]) -> list[tuple[_Side, _Side]]:
+        """The two versions of each file of code; a file that moved keeps its name."""
+        found: list[tuple[_Side, _Side]] = []
+        deleted: dict[str, list[FileChange]] = {}
+        added: dict[str, list[FileChange]] = {}
+        for change in changes:
+            name = PurePosixPath(change.path).name
+            if reason := _reason_to_skip(change):
+                self._report.files_left_out[reason] += 1
+            elif change.status == "D":
+                deleted.setdefault(name, []).append(change)
+            elif change.status == "A":
+                added.setdefault(name, []).append(change)
+            else:
+                old, new = _Side(change.path, change.old_blob), _Side(change.path, change.new_blob)
+                found.append((old, new))
+        for name in [name for name in deleted if name in added]:
+            if len(deleted[name]) == len(added[name]) == 1:
+                old_file, new_file = deleted.pop(name)[0], added.pop(name)[0]
+                old = _Side(old_file.path, old_file.old_blob)
+                found.append((old, _Side(new_file.path, new_file.new_blob)))
+        for reason, files in (("file added", added), ("file deleted", deleted)):
+            if files:
+                self._report.files_left_out[reason] += sum(map(len, files.values()))
+        return found
+
+    def _file_pairs(self, old: _Side, new: _Side) -> list[_Pair]:
+        if old.blob == new.blob:
+            raise _Unfit("file moved")
+        before, after = _by_symbol(self._functions(old)), _by_symbol(self._functions(new))
+        pairs = []
+        for symbol in before.keys() & after.keys():
+            versions = self._versions(before.pop(symbol), after.pop(symbol))
+            pairs += [pair for a, b in versions if (pair := self._pair(new.path, a, b))]
+        pairs += self._renamed(new.path, _flat(before), _flat(after))
+        return sorted(pairs, key=lambda pair: pair.after.line)
+
+    def _versions(
+        self, before: list[Function], after: list[Function]
+    ) -> Iterable[tuple[Function, Function]]:
+        """Functions of one name pair in order, where nothing says that one of them came or went."""
+        if len(before) == len(after):
+            return zip(before, after, strict=True)
+        if [function.text for function in before] != [function.text for function in after]:
+            self._report.functions_left_out["several of this name"] += 1
+        return ()
+
+    def _pair(self, path: str, before: Function, after: Function) -> _Pair | None:
+        if before.text == after.text:
+            return None
+        reason = self._reason_unfit(before, after)
+        if not reason:
+            old, new = tokens(before), tokens(after)
+            if old.texts != new.texts:
+                return _Pair(path, before, after, intent_of_change(before, after, old, new))
+            reason = "only comments or formatting changed"
+        self._report.functions_left_out[reason] += 1
+        return None
+
+    def _reason_unfit(self, before: Function, after: Function) -> str:
+        old, new = before.text.split("\n"), after.text.split("\n")
+        if min(len(old), len(new)) < self._bounds.min_lines:
+            return "too short"
+        if max(len(old), len(new)) > self._bounds.max_lines:
+            return "too long"
+        counts, others = Counter(old), Counter(new)
+        if max((counts - others).total(), (others - counts).total()) > self._bounds.changed_lines:
+            return "change too large"
+        if not (before.parses and after.parses):
+            return "does not parse"
+        if after.language == "python" and not (_is_python(before.text) and _is_python(after.text)):
+            return "not Python 3"
+        return ""
+
+    def _renamed(self, path: str, gone: list[Function], come: list[Function]) -> Iterator[_Pair]:
+        """Functions that only their own name, and its uses in them, tells apart."""
+        left = Counter({"function added": len(come), "function deleted": len(gone)})
+        if gone and come and len(gone) * len(come) <= self._bounds.functions**2:
+            for before in gone:
+                for after in come:
+                    if pair := self._renamed_pair(path, before, after):
+                        left -= Counter({"function added": 1, "function deleted": 1})
+                        come = [function for function in come if function is not after]
+                        yield pair
+                        break
+        self._report.functions_left_out.update(left)
+
+    def _renamed_pair(self, path: str, before: Function, after: Function) -> _Pair | None:
+        if before.name == after.name or before.text.count("\n") != after.text.count("\n"):
+            return None
+        if self._reason_unfit(before, after) or not is_rename(tokens(before), tokens(after)):
+            return None
+        return _Pair(path, before, after, RENAME)
+
+    def _functions(self, side: _Side) -> list[Function]:
+        """The functions of a file; its version after one commit is that before another.
+
+        The bounded cache holds trees, by content.
+        """
+        key = (side.blob, PurePosixPath(side.path).suffix)
+        if key in self._parsed:
+            self._parsed.move_to_end(key)
+            return self._parsed[key][1]
+        data = self._content(side)
+        language = detect_language(side.path, data[:_HEAD])
+        found = functions(data, language)
+        self._parsed[key] = (len(data), found)
+        self._parsed_bytes += len(data)
+        while self._parsed_bytes > _CACHED_BYTES and len(self._parsed) > 1:
+            _, (size, _) = self._parsed.popitem(last=False)
+            self._parsed_bytes -= size
+        return found
+
+    def _content(self, side: _Side) -> bytes:
+        """A file as text with line feeds, whatever its line ends are."""
+        try:
+            data = self._blobs.read(side.blob)
+        except Missing as missing:
+            raise _Unfit(missing.reason) from None
+        if reason := reason_not_text(data) or reason_by_content(side.path, data):
+            raise _Unfit(reason)
+        return data.replace(b"\r\n", b"\n")
+
+
+def _reason_to_skip(change: FileChange) -> str | None:
+    """Why a file is no code of the repository's own; before it is read."""
+    language = detect_language(change.path)
+    if language not in GRAMMARS:
+        return "not code"
+    modes = {"A": {change.new_mode}, "D": {change.old_mode}}
+    if not modes.get(change.status, {change.old_mode, change.new_mode}) <= REGULAR:
+        return "no regular file"
+    if not VENDORED_FOLDERS.isdisjoint(change.path.split("/")[:-1]):
+        return "vendored"
+    if not change.path.isprintable():
+        return "unprintable path"
+    return reason_by_name(change.path)
+
+
+def _intent(pair: _Pair, said: str) -> str:
+    """What the commit says; of a test only what was done to it, for the bug was not there."""
+    about_others = said in _NOT_OF_TESTS and is_test(pair.path, pair.after.kind)
+    return pair.intent if about_others or not said else said
+
+
+def _by_symbol(found: Iterable[Function]) -> dict[str, list[Function]]:
+    by_symbol: dict[str, list[Function]] = {}
+    for function in found:
+        by_symbol.setdefault(function.symbol, []).append(function)
+    return by_symbol
+
+
+def _flat(groups: dict[str, list[Function]]) -> list[Function]:
+    return [function for group in groups.values() for function in group]
+
+
+def _is_python(text: str) -> bool:
+    """The grammar knows Python 2 as well, which nobody should learn any more."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ast.parse(textwrap.dedent(text))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return True
+
+
+def _date(seconds: bytes) -> str:
+    try:
+        return datetime.fromtimestamp(int(seconds), UTC).isoformat()
+    except (ValueError, OverflowError, OSError):
+        return ""
