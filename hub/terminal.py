@@ -20,10 +20,16 @@ if TYPE_CHECKING:
     from hub.tuning.measure import Verdict
     from hub.tuning.tune import CompareReport, TuneReport
     from hub.types import Pattern, SearchResult
+    from indexers.git_history import HistoryReport
 
 SHOWN_LINES = 4  # of a hit's text
 PLAIN_EVERY = 10.0  # seconds between two lines where there is no terminal
-UNITS = {"patterns": "B of source", "vectors": "vectors", "measuring": "tiers"}
+UNITS = {
+    "patterns": "B of source",
+    "vectors": "vectors",
+    "measuring": "tiers",
+    "commits": "commits",
+}
 STEPS = "steps"  # the unit of every other stage
 
 
@@ -134,6 +140,20 @@ def pattern_text(
     facts += [_line(f"method {p.location}  {p.signature}  id {p.id[:10]}") for p in outline]
     text = "\n".join(map(_line, pattern.text.strip("\n").split("\n")))
     return "\n".join(facts) + "\n\n" + text
+
+
+def history_summary(report: HistoryReport) -> str:
+    """How many pairs of which kind, and what was left out by reason."""
+    lines = [
+        f"{report.pairs} pairs in {report.commits} commits, merges not counted",
+        f"  intent     {_counts(report.by_intent)}",
+        f"  language   {_counts(report.by_language)}",
+        "left out",
+        f"  commits    {_counts(report.commits_left_out)}",
+        f"  files      {_counts(report.files_left_out)}",
+        f"  functions  {_counts(report.functions_left_out)}",
+    ]
+    return "\n".join(lines)
 
 
 def tune_summary(report: TuneReport) -> str:
@@ -250,7 +270,8 @@ def _indented(text: str, limit: int) -> str:
 
 
 def _counts(counts: dict[str, int]) -> str:
-    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    present = [(name, count) for name, count in counts.items() if count]
+    ordered = sorted(present, key=lambda item: (-item[1], item[0]))
     return ", ".join(f"{name} {count}" for name, count in ordered) or "none"
 
 

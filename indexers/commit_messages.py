@@ -15,40 +15,38 @@ MAX_SUBJECT = 120  # characters
 
 # fmt: off
 _VERBS = frozenset("""
-abort accept access account accumulate adapt add address adjust adopt advance align allocate allow
-alter always annotate append apply arrange assert assign assume attach auto avoid bail base batch
-bind block break bring broaden build bundle cache calculate call cap capture cast catch centralize
-change check choose clamp clarify clean cleanup clear clone close coalesce collapse collect
-combine commit compare compile complete compress compute condense configure connect consolidate
-construct consume continue convert copy correct count cover create cut deal debounce decode
-decouple decrease dedent dedupe deduplicate default defer define delay delegate delete demote
-deprecate dereference deserialize detect determine disable disallow discard disconnect dispatch
-display dispose distinguish do document don't drop dump duplicate eliminate embed emit enable
-encapsulate encode end enforce enhance ensure error escape evaluate exclude execute exit expand
-expect explain explicitly export expose extend extract factor fail fall fetch fill filter finalize
-find finish fix flatten flip flush fold follow forbid force forward free freeze generalize
-generate get give group guarantee guard handle hide hoist honor honour identify ignore implement
-import improve include incorporate increase increment indicate infer inherit init initialize
-inject inline insert inspect install instantiate integrate interpret introduce invalidate invert
-invoke isolate iterate join keep kill leave let leverage lift limit link list load localize lock
-log look loosen lower maintain make map mark mask match measure memoize merge migrate minimize
-mitigate mock modernize modify monitor move mute name narrow never normalize notify obey omit only
-open optimise optimize organize output overhaul override overwrite pack parallelize parametrize
-parse pass patch perform permit persist pick pin place plug poll populate port preallocate prefer
-prefix prepare prepend preserve prevent print prioritize process prohibit promote propagate
-protect provide prune publish pull purge push put qualify query queue quit quote raise re-add
-re-enable read reapply rearrange rebuild recognise recognize record recover redact redirect redo
-reduce reenable reestablish refactor reference refine reflect refresh refuse register reimplement
-reject relax release reload rely remember remove rename render reopen reorder reorganise
-reorganize repair replace report request require rerun reset reshape resolve respect respond
-restore restrict restructure retain rethrow retrieve retry return reuse rework rewrite roll rotate
-round run safeguard sanitize save scale schedule scope search select send separate serialize serve
-set setup share shorten show shrink shuffle shut silence simplify skip slice soften solve sort
-specialize specify speed split stabilize start stop store stream streamline strip substitute
-support suppress swallow swap switch sync synchronize take teach tell test throw tidy tighten time
-track transform translate traverse treat trigger trim truncate try tune turn tweak type unbreak
-undo unify uninstall unregister unset unwrap update upgrade use utilise utilize validate verify
-wait warn widen work wrap write yield
+abort accept accumulate adapt add address adjust adopt advance align allocate allow alter always
+annotate append apply arrange assert assign assume attach auto avoid bail batch break bring
+broaden build bundle cache calculate call cap capture cast catch centralize change check choose
+clamp clarify clean cleanup clear clone close coalesce collapse collect combine commit compare
+compile complete compress compute condense configure connect consolidate construct consume
+continue convert copy correct count cover create cut deal debounce decode decouple decrease dedent
+dedupe deduplicate defer define delay delegate delete demote deprecate dereference deserialize
+detect determine disable disallow discard disconnect dispatch display dispose distinguish do
+document don't drop dump duplicate eliminate embed emit enable encapsulate encode enforce enhance
+ensure escape evaluate exclude execute expand expect explain explicitly export expose extend
+extract factor fall fetch fill filter finalize find finish fix flatten flip flush fold follow
+forbid force forward free freeze generalize generate get give guarantee guard handle hide hoist
+honor honour identify ignore implement import improve include incorporate increase increment
+indicate infer inherit init initialize inject inline insert inspect install instantiate integrate
+interpret introduce invalidate invert invoke isolate iterate join keep kill leave let leverage
+lift limit list load localize log loosen lower maintain make map mark mask match measure memoize
+merge migrate minimize mitigate mock modernize modify monitor move mute name narrow never
+normalize notify obey omit only open optimise optimize organize overhaul override overwrite pack
+parallelize parametrize parse pass patch perform permit persist pick pin poll populate preallocate
+prefer prefix prepare prepend preserve prevent print prioritize prohibit promote propagate protect
+provide prune publish pull purge push put qualify quit quote raise re-add re-enable read reapply
+rearrange rebuild recognise recognize record recover redact redirect redo reduce reenable
+reestablish refactor reference refine reflect refresh refuse register reimplement reject relax
+release reload rely remember remove rename render reopen reorder reorganise reorganize repair
+replace report require rerun reset reshape resolve respect respond restore restrict restructure
+retain rethrow retrieve retry return reuse rework rewrite rotate round run safeguard sanitize save
+scale schedule search select send separate serialize serve set setup share shorten show shrink
+shuffle shut silence simplify skip slice soften solve sort specialize specify speed split
+stabilize start stop store streamline strip substitute support suppress swallow swap switch sync
+synchronize take teach tell test throw tidy tighten track transform translate traverse treat trim
+truncate try tune turn tweak unbreak undo unify uninstall unregister unset unwrap update upgrade
+use utilise utilize validate verify wait warn widen work wrap write yield
 """.split())  # noqa: SIM905 - three hundred quotes would hide the words
 _TRAILER_WORDS = (
     "author", "authored", "bug", "cc", "change-id", "closes", "commit", "commit-queue", "date",
@@ -61,7 +59,10 @@ _TRAILER_WORDS = (
 _PERSON = re.compile(
     r"\b[\w-]+(?:ed|en|off)[ -]by\s*:|\bco-\w+-(?:by|with)\b|\bsigned-off-by\b"
     r"|\bpair(?:ed)?[ -]with\b"
-    r"|\bgenerated\s+(?:with|by|using|via)\b|\b(?:made|written|created|assisted)\s+(?:with|by)\s*:"
+    r"|^\W*(?:auto\W?)?(?:generated|created|written|made)\s+(?:with|by|using|via)\b"
+    r"|\b(?:generated|created|written|made|assisted)\s+(?:with|by|using|via)\W{0,3}(?:the\s+)?"
+    r"(?:claude|anthropic|chat-?gpt|gpt|openai|(?:github\s+)?copilot|gemini|cursor|codex|aider"
+    r"|devin|an?\s+ai\b|ai\b|llm)"
     r"|[\w.+-]+@[\w-]+\.[\w.-]+|^\W*(?:author|committer|commit|change-id|git-svn-id)\s*:"
     r"|^\W*\(?cherry[ -]picked from\b|^\W*this reverts commit\b",
     re.IGNORECASE,
@@ -88,7 +89,7 @@ _AREA = re.compile(r"[^:]{1,40}:\s+")
 _SUFFIX = re.compile(
     r"\s*[(\[](?:[^()\[\]]{0,30}\s)?(?:#|GH-|[A-Z]{2,}-)\d+(?:[\s,]+#?\d+)*[)\]]$"
     r"|[\s,.;:-]+(?:closes?|fixe?s|refs?|resolves|see)\s*:?\s+(?:gh-)?#\d+(?:[\s,and]+#\d+)*$"
-    r"|\s+#\d+$|[\s.;,]+$",
+    r"|\s+#\d+$|[\s;,]+$|(?<!\.)\.$",
     re.IGNORECASE,
 )
 
@@ -140,6 +141,8 @@ def reason_to_leave_out(message: Message) -> str:
         return "subject not imperative"
     if len(words) < MIN_WORDS:
         return "subject says too little"
+    if subject.endswith(("\u2026", "...")):
+        return "subject cut off"
     return "subject too long" if len(subject) > MAX_SUBJECT else ""
 
 
@@ -172,7 +175,8 @@ _UNWANTED = {
         r"|\bpyupgrade\b"
         r"|\b(?:pep ?8|flake8|pylint|eslint|ruff|lint(?:er|ing|s)?|black)\b(?!list)"
         r"|^(?:re-?)?format(?:\s+(?:the\s+)?(?:code|files?|imports?|everything|all|source)|$)"
-        r"|\b(?:code|coding) ?style\b|\bwhite ?space\b|\bformatting\b|^(?:re-?)?indent\b"
+        r"|\b(?:code|coding) ?style\b|\bwhite ?space\b|^(?:re-?)?indent\b|\bcode formatting\b"
+        r"|^\w+\s+(?:some |the |file |import )*formatting\b|^formatting\b"
         r"|\b(?:sort|order)\s+imports\b|\bstyle (?:fix|issue|error)",
         re.IGNORECASE,
     ),

@@ -161,7 +161,6 @@ def _leaves(top: Node, language: str) -> Iterator[tuple[str, bool]]:
 
 def _is_docstring(node: Node) -> bool:
     """A string that stands as a statement does nothing."""
-    if node.type != "expression_statement" or node.named_child_count != 1:
+    if node.type not in ("string", "concatenated_string"):
         return False
-    only = node.named_child(0)
-    return only is not None and only.type in ("string", "concatenated_string")
+    return node.parent is not None and node.parent.type in ("block", "expression_statement")

@@ -5,8 +5,9 @@
         print(change.intent, change.symbol)
 
 A pair is kept if it can teach: a commit whose subject says in the imperative what it does, of a
-size that a reader can follow, and a function whose code changed and parses on both sides. Whatever
-is left out is counted in the report, by commits, files and functions.
+size that a reader can follow, and a function whose code changed and parses on both sides; a test
+only where the commit is about tests. Whatever is left out is counted in the report, by commits,
+files and functions.
 """
 
 from __future__ import annotations
@@ -25,10 +26,9 @@ from indexers.commit_messages import clean_message, reason_to_leave_out
 from indexers.functions import Function, functions, tokens
 from indexers.git_log import REGULAR, FileChange, History, Missing
 from indexers.intents import (
-    BUG_FIX,
-    PERFORMANCE,
+    API_CHANGE,
+    OTHER,
     RENAME,
-    SECURITY,
     intent_of_change,
     intent_of_message,
     is_rename,
@@ -52,7 +52,6 @@ if TYPE_CHECKING:
 
 _CACHED_BYTES = 4_000_000  # of source whose trees are kept; a tree takes some 10 times its source
 _HEAD = 8192
-_NOT_OF_TESTS = {BUG_FIX, PERFORMANCE, SECURITY}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,12 +88,12 @@ class HistoryReport:
         return {
             "commits": self.commits,
             "pairs": self.pairs,
-            "by_intent": dict(self.by_intent),
-            "by_language": dict(self.by_language),
+            "by_intent": dict(+self.by_intent),
+            "by_language": dict(+self.by_language),
             "left_out": {
-                "commits": dict(self.commits_left_out),
-                "files": dict(self.files_left_out),
-                "functions": dict(self.functions_left_out),
+                "commits": dict(+self.commits_left_out),
+                "files": dict(+self.files_left_out),
+                "functions": dict(+self.functions_left_out),
             },
         }
 
@@ -148,6 +147,10 @@ class _Pair:
     before: Function
     after: Function
     intent: str  # that of the change alone
+
+    @property
+    def is_test(self) -> bool:
+        return is_test(self.path, self.after.kind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,9 +227,17 @@ class _Reader:
                 self._report.files_left_out[unfit.reason] += 1
             if len(pairs) > self._bounds.functions:
                 raise _Unfit("too many functions")
+        if any(not is_test(after.path) for _, after in sides):
+            pairs = self._without_tests(pairs)
         if not pairs:
             raise _Unfit("no function to learn from")
         return pairs
+
+    def _without_tests(self, pairs: list[_Pair]) -> list[_Pair]:
+        """A message about code says nothing true of the tests that follow it."""
+        kept = [pair for pair in pairs if not pair.is_test]
+        self._report.functions_left_out["test that follows a change"] += len(pairs) - len(kept)
+        return kept
 
     def _sides(self, changes: Iterable[FileChange]) -> list[tuple[_Side, _Side]]:
         """The two versions of each file of code; a file that moved keeps its name."""
@@ -368,9 +379,9 @@ def _reason_to_skip(change: FileChange) -> str | None:
 
 
 def _intent(pair: _Pair, said: str) -> str:
-    """What the commit says; of a test only what was done to it, for the bug was not there."""
-    about_others = said in _NOT_OF_TESTS and is_test(pair.path, pair.after.kind)
-    return pair.intent if about_others or not said else said
+    """What the commit says, else what the change shows; a test has no callers to change for."""
+    shown = OTHER if pair.intent == API_CHANGE and pair.is_test else pair.intent
+    return said or shown
 
 
 def _by_symbol(found: Iterable[Function]) -> dict[str, list[Function]]:

@@ -52,7 +52,7 @@ _BY_WORDS = {  # the first that matches the subject
     r"|\brefactor\w*\b|\breadab(?:le|ility)\b|\bclean(?:ing)?.?up\b|\bcleaner\b|\bboilerplate\b"
     r"|\bduplicat(?:e|ed|ion) code\b|\bun(?:used|needed|necessary|reachable)\b|\bf-strings?\b"
     r"|\b(?:redundant|dead|obsolete|useless|superfluous)\b|\btypos?\b"
-    r"|\b(?:type (?:hints?|annotations?)|typings?)\b|^convert\b.*\bto\b"
+    r"|\b(?:type (?:hint\w*|annotations?)|annotations|typings?)\b|^convert\b.*\bto\b"
     r"|^(?:use|prefer|switch to)\b.*\b(?:instead|rather|over)\b",
     API_CHANGE: r"\bdeprecat|\bbreaking\b|\bsignature\b|\breturn type\b"
     r"|^(?:add|accept|allow|support|remove|drop|make|change|expose|introduce)\b"
@@ -107,6 +107,6 @@ def is_rename(old: Tokens, new: Tokens) -> bool:
     return are_names and is_throughout and not {before.lower(), after.lower()} & _NO_IDENTIFIER
 
 
-def is_test(path: str, kind: str) -> bool:
-    """Whether a function tests others: what is said of the code is then not said of it."""
+def is_test(path: str, kind: str = "") -> bool:
+    """Whether a file, or a function of that kind in it, tests others."""
     return kind == "test" or _TEST_PATH.search(path) is not None
