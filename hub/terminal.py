@@ -270,8 +270,7 @@ def _indented(text: str, limit: int) -> str:
 
 
 def _counts(counts: dict[str, int]) -> str:
-    present = [(name, count) for name, count in counts.items() if count]
-    ordered = sorted(present, key=lambda item: (-item[1], item[0]))
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     return ", ".join(f"{name} {count}" for name, count in ordered) or "none"
 
 

@@ -160,9 +160,10 @@ _UNWANTED = {
     ),
     "work in progress": re.compile(r"^(?:fixup|squash|amend)!|\bwip\b", re.IGNORECASE),
     "dependency update": re.compile(
-        r"^(?:bump|update|upgrade|pin|unpin)\b.*\b(?:from\s+\S*\d\S*\s+to\s|to\s+v?\d|dependenc|deps\b"
+        r"^(?:bump|update|upgrade|pin|unpin)\b(?!.*\bversion\b)"
+        r".*\b(?:from\s+\S*\d\S*\s+to\s|to\s+v?\d|dependenc|deps\b"
         r"|requirements?\b|lock ?files?\b|pre-commit)|\bdependabot\b|\brenovate\b"
-        r"|^(?:bump|upgrade|update)\s+[\w@/.-]+\s*(?:to\s+)?v?\d[\w.]*$",
+        r"|^(?:bump|upgrade|update)\s+(?!version)[\w@/.-]+\s*(?:to\s+)?v?\d[\w.]*$",
         re.IGNORECASE,
     ),
     "version bump": re.compile(

@@ -18,7 +18,7 @@ from indexers.spans import Source
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tree_sitter import Node
+    from tree_sitter import Node, Tree
 
 _KINDS = {"function", "method", "test"}
 _CLOSERS = frozenset(")]}>")
@@ -31,16 +31,30 @@ _WORD_OR_SIGN = re.compile(r"\w+|[^\w\s]")
 class Function:
     """A function with its decorators and the comments that belong to it.
 
-    ``line`` is the 1-based line of the first byte of ``text``.
+    ``start`` and ``end`` are byte offsets in ``data``, the whole file.
     """
 
     symbol: str
     kind: str
     language: str
     signature: str
-    text: str
-    line: int
-    nodes: tuple[Node, ...]
+    data: bytes
+    start: int
+    end: int
+    node: Node
+
+    @property
+    def code(self) -> bytes:
+        return self.data[self.start : self.end]
+
+    @property
+    def text(self) -> str:
+        return self.code.decode("utf-8").rstrip()
+
+    @property
+    def line(self) -> int:
+        """The 1-based line of the first byte of ``text``."""
+        return self.data.count(b"\n", 0, self.start) + 1
 
     @property
     def parses(self) -> bool:
@@ -52,6 +66,24 @@ class Function:
         """The last part of the qualified symbol."""
         return re.split(r"[.>\s]+", self.symbol)[-1]
 
+    @property
+    def nodes(self) -> list[Node]:
+        """The definition, after the attributes that some grammars put beside it."""
+        nodes = [self.node]
+        while (before := nodes[0].prev_sibling) is not None and before.start_byte >= self.start:
+            nodes.insert(0, before)
+        return nodes
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedFile:
+    """One version of a file: its functions in order, outermost only."""
+
+    data: bytes
+    language: str
+    tree: Tree
+    functions: list[Function]
+
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
@@ -61,36 +93,31 @@ class Tokens:
     identifiers: frozenset[str]
 
 
-def functions(data: bytes, language: str) -> list[Function]:
-    """The functions of a file in order, outermost only; ``data`` is UTF-8.
+def parse_file(data: bytes, language: str, like: ParsedFile | None = None) -> ParsedFile:
+    """The functions of a file, which is UTF-8; ``like``, another version of it, saves time.
 
     Raises:
         HubError: the language's grammar cannot be loaded.
     """
     grammar = GRAMMARS[language]
-    source = Source(data, max_chars=1)  # nothing is cut here
-    spans = outline(source, grammar, parse(grammar.name, data))
-    return [
+    known = (like.data, like.tree) if like and like.language == language else None
+    tree = parse(grammar.name, data, known)
+    spans = outline(Source(data, max_chars=1), grammar, tree.root_node)  # nothing is cut here
+    found = [
         Function(
             symbol=span.symbol,
             kind=span.kind,
             language=language,
             signature=span.signature,
-            text=data[span.start : span.nodes[-1].end_byte].decode("utf-8").rstrip(),
-            line=source.line(span.start),
-            nodes=_with_attributes(span.nodes[-1], span.start),
+            data=data,
+            start=span.start,
+            end=span.nodes[-1].end_byte,
+            node=span.nodes[-1],
         )
         for span in spans
         if span.kind in _KINDS and span.symbol
     ]
-
-
-def _with_attributes(node: Node, start: int) -> tuple[Node, ...]:
-    """The definition, after the attributes that some grammars put beside it."""
-    nodes = [node]
-    while (before := nodes[0].prev_sibling) is not None and before.start_byte >= start:
-        nodes.insert(0, before)
-    return tuple(nodes)
+    return ParsedFile(data, language, tree, found)
 
 
 def tokens(function: Function) -> Tokens:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from hub.types import Change
 from indexers.commit_messages import clean_message, reason_to_leave_out
-from indexers.functions import Function, functions, tokens
+from indexers.functions import Function, ParsedFile, parse_file, tokens
 from indexers.git_log import REGULAR, FileChange, History, Missing
 from indexers.intents import (
     API_CHANGE,
@@ -88,12 +88,12 @@ class HistoryReport:
         return {
             "commits": self.commits,
             "pairs": self.pairs,
-            "by_intent": dict(+self.by_intent),
-            "by_language": dict(+self.by_language),
+            "by_intent": dict(self.by_intent),
+            "by_language": dict(self.by_language),
             "left_out": {
-                "commits": dict(+self.commits_left_out),
-                "files": dict(+self.files_left_out),
-                "functions": dict(+self.functions_left_out),
+                "commits": dict(self.commits_left_out),
+                "files": dict(self.files_left_out),
+                "functions": dict(self.functions_left_out),
             },
         }
 
@@ -174,7 +174,7 @@ class _Reader:
         self._blobs = blobs
         self._bounds = bounds
         self._report = report
-        self._parsed: OrderedDict[tuple[str, str], tuple[int, list[Function]]] = OrderedDict()
+        self._parsed: OrderedDict[tuple[str, str], ParsedFile] = OrderedDict()
         self._parsed_bytes = 0
 
     def changes(self, commit: Commit) -> Iterator[Change]:
@@ -236,7 +236,8 @@ class _Reader:
     def _without_tests(self, pairs: list[_Pair]) -> list[_Pair]:
         """A message about code says nothing true of the tests that follow it."""
         kept = [pair for pair in pairs if not pair.is_test]
-        self._report.functions_left_out["test that follows a change"] += len(pairs) - len(kept)
+        left = Counter({"test that follows a change": len(pairs) - len(kept)})
+        self._report.functions_left_out += left
         return kept
 
     def _sides(self, changes: Iterable[FileChange]) -> list[tuple[_Side, _Side]]:
@@ -268,13 +269,15 @@ class _Reader:
     def _file_pairs(self, old: _Side, new: _Side) -> list[_Pair]:
         if old.blob == new.blob:
             raise _Unfit("file moved")
-        before, after = _by_symbol(self._functions(old)), _by_symbol(self._functions(new))
+        parsed = self._parse(new)
+        before = _by_symbol(self._parse(old, like=parsed).functions)
+        after = _by_symbol(parsed.functions)
         pairs = []
         for symbol in before.keys() & after.keys():
             versions = self._versions(before.pop(symbol), after.pop(symbol))
             pairs += [pair for a, b in versions if (pair := self._pair(new.path, a, b))]
         pairs += self._renamed(new.path, _flat(before), _flat(after))
-        return sorted(pairs, key=lambda pair: pair.after.line)
+        return sorted(pairs, key=lambda pair: pair.after.start)
 
     def _versions(
         self, before: list[Function], after: list[Function]
@@ -282,12 +285,12 @@ class _Reader:
         """Functions of one name pair in order, where nothing says that one of them came or went."""
         if len(before) == len(after):
             return zip(before, after, strict=True)
-        if [function.text for function in before] != [function.text for function in after]:
+        if [function.code for function in before] != [function.code for function in after]:
             self._report.functions_left_out["several of this name"] += 1
         return ()
 
     def _pair(self, path: str, before: Function, after: Function) -> _Pair | None:
-        if before.text == after.text:
+        if before.code == after.code:
             return None
         reason = self._reason_unfit(before, after)
         if not reason:
@@ -324,33 +327,32 @@ class _Reader:
                         come = [function for function in come if function is not after]
                         yield pair
                         break
-        self._report.functions_left_out.update(left)
+        self._report.functions_left_out += left
 
     def _renamed_pair(self, path: str, before: Function, after: Function) -> _Pair | None:
-        if before.name == after.name or before.text.count("\n") != after.text.count("\n"):
+        if before.name == after.name or before.code.count(b"\n") != after.code.count(b"\n"):
             return None
         if self._reason_unfit(before, after) or not is_rename(tokens(before), tokens(after)):
             return None
         return _Pair(path, before, after, RENAME)
 
-    def _functions(self, side: _Side) -> list[Function]:
-        """The functions of a file; its version after one commit is that before another.
+    def _parse(self, side: _Side, like: ParsedFile | None = None) -> ParsedFile:
+        """A file, parsed once: its version after one commit is that before another.
 
         The bounded cache holds trees, by content.
         """
         key = (side.blob, PurePosixPath(side.path).suffix)
         if key in self._parsed:
             self._parsed.move_to_end(key)
-            return self._parsed[key][1]
+            return self._parsed[key]
         data = self._content(side)
-        language = detect_language(side.path, data[:_HEAD])
-        found = functions(data, language)
-        self._parsed[key] = (len(data), found)
+        parsed = parse_file(data, detect_language(side.path, data[:_HEAD]), like)
+        self._parsed[key] = parsed
         self._parsed_bytes += len(data)
         while self._parsed_bytes > _CACHED_BYTES and len(self._parsed) > 1:
-            _, (size, _) = self._parsed.popitem(last=False)
-            self._parsed_bytes -= size
-        return found
+            _, oldest = self._parsed.popitem(last=False)
+            self._parsed_bytes -= len(oldest.data)
+        return parsed
 
     def _content(self, side: _Side) -> bytes:
         """A file as text with line feeds, whatever its line ends are."""
