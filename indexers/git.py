@@ -330,7 +330,9 @@ def start_git(
 
 
 def kill_git(process: subprocess.Popen[bytes]) -> None:
-    """End a git process with the transports and pagers that it started."""
+    """End a git process with the transports that it started; one that has ended is left alone."""
+    if process.poll() is not None:
+        return
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
 

@@ -12,10 +12,8 @@ files and functions.
 
 from __future__ import annotations
 
-import ast
-import textwrap
-import warnings
 from collections import Counter, OrderedDict
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
@@ -23,17 +21,10 @@ from typing import TYPE_CHECKING, Any
 
 from hub.types import Change
 from indexers.commit_messages import clean_message, reason_to_leave_out
-from indexers.functions import Function, ParsedFile, parse_file, tokens
+from indexers.function_pairs import Bounds, Pair, Pairing
+from indexers.functions import ParsedFile, parse_file
 from indexers.git_log import REGULAR, FileChange, History, Missing
-from indexers.intents import (
-    API_CHANGE,
-    OTHER,
-    RENAME,
-    intent_of_change,
-    intent_of_message,
-    is_rename,
-    is_test,
-)
+from indexers.intents import API_CHANGE, OTHER, intent_of_message, is_test
 from indexers.languages import GRAMMARS, detect_language
 from indexers.skip_rules import (
     VENDORED_FOLDERS,
@@ -52,23 +43,6 @@ if TYPE_CHECKING:
 
 _CACHED_BYTES = 4_000_000  # of source whose trees are kept; a tree takes some 10 times its source
 _HEAD = 8192
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bounds:
-    """How large a change may be; what is larger is left out and counted.
-
-    ``files`` are those of a commit that hold code, ``all_files`` of any kind; ``functions`` are
-    those of a commit whose code changed. ``min_lines`` and ``max_lines`` bound a function on either
-    side, ``changed_lines`` the lines that are only on one side.
-    """
-
-    all_files: int = 100
-    files: int = 20
-    functions: int = 15
-    min_lines: int = 3
-    max_lines: int = 120
-    changed_lines: int = 60
 
 
 @dataclass(slots=True)
@@ -128,29 +102,16 @@ def read_changes(
     with history:
         report.commits_total = history.count(max_commits=max_commits, since=since)
         reader = _Reader(history.blobs(), bounds or Bounds(), report)
-        for commit in history.commits(max_commits=max_commits, since=since):
-            report.commits += 1
-            for change in reader.changes(commit):
-                report.pairs += 1
-                report.by_intent[change.intent] += 1
-                report.by_language[change.language] += 1
-                yield change
+        with closing(history.commits(max_commits=max_commits, since=since)) as commits:
+            for commit in commits:
+                report.commits += 1
+                for change in reader.changes(commit):
+                    report.pairs += 1
+                    report.by_intent[change.intent] += 1
+                    report.by_language[change.language] += 1
+                    yield change
         if history.unreadable:
             report.commits_left_out["unreadable"] = history.unreadable
-
-
-@dataclass(frozen=True, slots=True)
-class _Pair:
-    """Two versions of a function in one commit."""
-
-    path: str
-    before: Function
-    after: Function
-    intent: str  # that of the change alone
-
-    @property
-    def is_test(self) -> bool:
-        return is_test(self.path, self.after.kind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +135,7 @@ class _Reader:
         self._blobs = blobs
         self._bounds = bounds
         self._report = report
+        self._pairing = Pairing(bounds, report.functions_left_out)
         self._parsed: OrderedDict[tuple[str, str], ParsedFile] = OrderedDict()
         self._parsed_bytes = 0
 
@@ -211,7 +173,7 @@ class _Reader:
             raise _Unfit(reason)
         return message, raw
 
-    def _pairs(self, commit: Commit) -> list[_Pair]:
+    def _pairs(self, commit: Commit) -> list[Pair]:
         if commit.file_count > self._bounds.all_files:
             raise _Unfit("too many files")
         sides = self._sides(commit.files)
@@ -219,7 +181,7 @@ class _Reader:
             raise _Unfit("too many files")
         if not sides:
             raise _Unfit("no code changed" if commit.file_count else "nothing to compare with")
-        pairs: list[_Pair] = []
+        pairs: list[Pair] = []
         for before, after in sides:
             try:
                 pairs += self._file_pairs(before, after)
@@ -233,11 +195,11 @@ class _Reader:
             raise _Unfit("no function to learn from")
         return pairs
 
-    def _without_tests(self, pairs: list[_Pair]) -> list[_Pair]:
+    def _without_tests(self, pairs: list[Pair]) -> list[Pair]:
         """A message about code says nothing true of the tests that follow it."""
         kept = [pair for pair in pairs if not pair.is_test]
-        left = Counter({"test that follows a change": len(pairs) - len(kept)})
-        self._report.functions_left_out += left
+        if len(kept) < len(pairs):
+            self._report.functions_left_out["test that follows a change"] += len(pairs) - len(kept)
         return kept
 
     def _sides(self, changes: Iterable[FileChange]) -> list[tuple[_Side, _Side]]:
@@ -266,75 +228,11 @@ class _Reader:
                 self._report.files_left_out[reason] += sum(map(len, files.values()))
         return found
 
-    def _file_pairs(self, old: _Side, new: _Side) -> list[_Pair]:
+    def _file_pairs(self, old: _Side, new: _Side) -> list[Pair]:
         if old.blob == new.blob:
             raise _Unfit("file moved")
-        parsed = self._parse(new)
-        before = _by_symbol(self._parse(old, like=parsed).functions)
-        after = _by_symbol(parsed.functions)
-        pairs = []
-        for symbol in before.keys() & after.keys():
-            versions = self._versions(before.pop(symbol), after.pop(symbol))
-            pairs += [pair for a, b in versions if (pair := self._pair(new.path, a, b))]
-        pairs += self._renamed(new.path, _flat(before), _flat(after))
-        return sorted(pairs, key=lambda pair: pair.after.start)
-
-    def _versions(
-        self, before: list[Function], after: list[Function]
-    ) -> Iterable[tuple[Function, Function]]:
-        """Functions of one name pair in order, where nothing says that one of them came or went."""
-        if len(before) == len(after):
-            return zip(before, after, strict=True)
-        if [function.code for function in before] != [function.code for function in after]:
-            self._report.functions_left_out["several of this name"] += 1
-        return ()
-
-    def _pair(self, path: str, before: Function, after: Function) -> _Pair | None:
-        if before.code == after.code:
-            return None
-        reason = self._reason_unfit(before, after)
-        if not reason:
-            old, new = tokens(before), tokens(after)
-            if old.texts != new.texts:
-                return _Pair(path, before, after, intent_of_change(before, after, old, new))
-            reason = "only comments or formatting changed"
-        self._report.functions_left_out[reason] += 1
-        return None
-
-    def _reason_unfit(self, before: Function, after: Function) -> str:
-        old, new = before.text.split("\n"), after.text.split("\n")
-        if min(len(old), len(new)) < self._bounds.min_lines:
-            return "too short"
-        if max(len(old), len(new)) > self._bounds.max_lines:
-            return "too long"
-        counts, others = Counter(old), Counter(new)
-        if max((counts - others).total(), (others - counts).total()) > self._bounds.changed_lines:
-            return "change too large"
-        if not (before.parses and after.parses):
-            return "does not parse"
-        if after.language == "python" and not (_is_python(before.text) and _is_python(after.text)):
-            return "not Python 3"
-        return ""
-
-    def _renamed(self, path: str, gone: list[Function], come: list[Function]) -> Iterator[_Pair]:
-        """Functions that only their own name, and its uses in them, tells apart."""
-        left = Counter({"function added": len(come), "function deleted": len(gone)})
-        if gone and come and len(gone) * len(come) <= self._bounds.functions**2:
-            for before in gone:
-                for after in come:
-                    if pair := self._renamed_pair(path, before, after):
-                        left -= Counter({"function added": 1, "function deleted": 1})
-                        come = [function for function in come if function is not after]
-                        yield pair
-                        break
-        self._report.functions_left_out += left
-
-    def _renamed_pair(self, path: str, before: Function, after: Function) -> _Pair | None:
-        if before.name == after.name or before.code.count(b"\n") != after.code.count(b"\n"):
-            return None
-        if self._reason_unfit(before, after) or not is_rename(tokens(before), tokens(after)):
-            return None
-        return _Pair(path, before, after, RENAME)
+        after = self._parse(new)
+        return self._pairing.pairs(new.path, self._parse(old, like=after), after)
 
     def _parse(self, side: _Side, like: ParsedFile | None = None) -> ParsedFile:
         """A file, parsed once: its version after one commit is that before another.
@@ -380,32 +278,10 @@ def _reason_to_skip(change: FileChange) -> str | None:
     return reason_by_name(change.path)
 
 
-def _intent(pair: _Pair, said: str) -> str:
+def _intent(pair: Pair, said: str) -> str:
     """What the commit says, else what the change shows; a test has no callers to change for."""
     shown = OTHER if pair.intent == API_CHANGE and pair.is_test else pair.intent
     return said or shown
-
-
-def _by_symbol(found: Iterable[Function]) -> dict[str, list[Function]]:
-    by_symbol: dict[str, list[Function]] = {}
-    for function in found:
-        by_symbol.setdefault(function.symbol, []).append(function)
-    return by_symbol
-
-
-def _flat(groups: dict[str, list[Function]]) -> list[Function]:
-    return [function for group in groups.values() for function in group]
-
-
-def _is_python(text: str) -> bool:
-    """The grammar knows Python 2 as well, which nobody should learn any more."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            ast.parse(textwrap.dedent(text))
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return False
-    return True
 
 
 def _date(seconds: bytes) -> str:

@@ -254,7 +254,7 @@ def _facts(repository: Path) -> tuple[Path, Path, str, str]:
         raise HubError(
             f"{repository} cannot be read: {error}. Name a git repository that you may read."
         ) from error
-    objects, shallow, format_ = answer.splitlines()[:3]
+    objects, shallow, format_ = answer.split("\n")[:3]
     try:
         head = run_git(["rev-parse", "--verify", "--quiet", "HEAD^{commit}"], cwd=folder)
     except GitError as error:

@@ -22,8 +22,9 @@ from hypothesis import strategies as st
 from hub.cli import main
 from hub.errors import HubError
 from indexers.commit_messages import clean_message, clean_subject, reason_to_leave_out
+from indexers.function_pairs import Bounds
 from indexers.functions import parse_file, tokens
-from indexers.git_history import Bounds, HistoryReport, read_changes
+from indexers.git_history import HistoryReport, read_changes
 
 if TYPE_CHECKING:
     from hub.types import Change

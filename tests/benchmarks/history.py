@@ -24,7 +24,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from indexers.commit_messages import clean_message, reason_to_leave_out
-from indexers.git_history import Bounds, HistoryReport, read_changes
+from indexers.function_pairs import Bounds
+from indexers.git_history import HistoryReport, read_changes
 from tests.benchmarks.checkouts import listed_repositories
 from tests.benchmarks.memory import peak_memory
 
