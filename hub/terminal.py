@@ -149,9 +149,9 @@ def history_summary(report: HistoryReport) -> str:
         f"  intent     {_counts(report.by_intent)}",
         f"  language   {_counts(report.by_language)}",
         "left out",
-        f"  commits    {_counts(report.commits_left_out)}",
-        f"  files      {_counts(report.files_left_out)}",
-        f"  functions  {_counts(report.functions_left_out)}",
+        f"  commits    {_counts(+report.commits_left_out)}",
+        f"  files      {_counts(+report.files_left_out)}",
+        f"  functions  {_counts(+report.functions_left_out)}",
     ]
     return "\n".join(lines)
 

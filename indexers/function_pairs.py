@@ -46,7 +46,9 @@ class Pair:
 
     @property
     def is_test(self) -> bool:
-        return is_test(self.path, self.after.kind)
+        """Whether it tests others; Rust has its tests in a module beside them."""
+        in_module = self.after.language == "rust" and self.after.symbol.startswith("test")
+        return is_test(self.path, self.after.kind) or in_module
 
 
 class Pairing:

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 _CACHED_BYTES = 4_000_000  # of source whose trees are kept; a tree takes some 10 times its source
 _HEAD = 8192
+_FOLLOWS = "test that follows a change"
 
 
 @dataclass(slots=True)
@@ -62,12 +63,12 @@ class HistoryReport:
         return {
             "commits": self.commits,
             "pairs": self.pairs,
-            "by_intent": dict(self.by_intent),
-            "by_language": dict(self.by_language),
+            "by_intent": dict(+self.by_intent),
+            "by_language": dict(+self.by_language),
             "left_out": {
-                "commits": dict(self.commits_left_out),
-                "files": dict(self.files_left_out),
-                "functions": dict(self.functions_left_out),
+                "commits": dict(+self.commits_left_out),
+                "files": dict(+self.files_left_out),
+                "functions": dict(+self.functions_left_out),
             },
         }
 
@@ -181,25 +182,25 @@ class _Reader:
             raise _Unfit("too many files")
         if not sides:
             raise _Unfit("no code changed" if commit.file_count else "nothing to compare with")
+        code = [pair for pair in sides if not is_test(pair[1].path)]
         pairs: list[Pair] = []
-        for before, after in sides:
+        for before, after in code or sides:
             try:
                 pairs += self._file_pairs(before, after)
             except _Unfit as unfit:
                 self._report.files_left_out[unfit.reason] += 1
             if len(pairs) > self._bounds.functions:
                 raise _Unfit("too many functions")
-        if any(not is_test(after.path) for _, after in sides):
+        if code:  # the message is about it, and says nothing true of the tests that follow it
+            self._report.files_left_out[_FOLLOWS] += len(sides) - len(code)
             pairs = self._without_tests(pairs)
         if not pairs:
             raise _Unfit("no function to learn from")
         return pairs
 
     def _without_tests(self, pairs: list[Pair]) -> list[Pair]:
-        """A message about code says nothing true of the tests that follow it."""
         kept = [pair for pair in pairs if not pair.is_test]
-        if len(kept) < len(pairs):
-            self._report.functions_left_out["test that follows a change"] += len(pairs) - len(kept)
+        self._report.functions_left_out[_FOLLOWS] += len(pairs) - len(kept)
         return kept
 
     def _sides(self, changes: Iterable[FileChange]) -> list[tuple[_Side, _Side]]:

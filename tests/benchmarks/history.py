@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 from indexers.commit_messages import clean_message, reason_to_leave_out
 from indexers.function_pairs import Bounds
 from indexers.git_history import HistoryReport, read_changes
+from indexers.intents import is_test
 from tests.benchmarks.checkouts import listed_repositories
 from tests.benchmarks.memory import peak_memory
 
@@ -142,7 +143,8 @@ def _pydriller_pairs(repository: Path, names: list[str]) -> Iterator[tuple[str, 
         ]
         if len(files) > bounds.files:
             continue
-        for file in files:
+        code = [file for file in files if not is_test(file.new_path)]
+        for file in code or files:
             before = _texts(file.methods_before, file.source_code_before)
             for symbol, text in _texts(file.methods, file.source_code).items():
                 if symbol in before and before[symbol] != text:
