@@ -68,7 +68,8 @@ def parse(grammar: str, data: bytes, like: tuple[bytes, Tree] | None = None) -> 
             f"the tree-sitter grammar {grammar!r} cannot be loaded ({error});"
             " reinstall it: pip install --force-reinstall tree-sitter-language-pack"
         ) from error
-    return Parser(language).parse(data, _edited(*like, data) if like else None)
+    parser = Parser(language)
+    return parser.parse(data, _edited(*like, data)) if like else parser.parse(data)
 
 
 def _edited(old: bytes, tree: Tree, new: bytes) -> Tree:
