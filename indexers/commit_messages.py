@@ -146,6 +146,11 @@ def reason_to_leave_out(message: Message) -> str:
     return "subject too long" if len(subject) > MAX_SUBJECT else ""
 
 
+def is_about_code(subject: str) -> bool:
+    """Whether it may be said of code, and not only of its tests, documentation or review."""
+    return _NOT_CODE.search(subject) is None
+
+
 def is_imperative(subject: str) -> bool:
     """Whether it begins with a verb that tells the code what to do."""
     first = re.match(r"[\w'-]+", subject.replace("\u2019", "'"))
@@ -182,6 +187,13 @@ _UNWANTED = {
         re.IGNORECASE,
     ),
 }
+_NOT_CODE = re.compile(
+    r"^document\b|^(?:add|write|update|improve|extend|include|complete|increase)\s+(?:\w+\s+){0,3}?"
+    r"(?:unit |regression |integration )?(?:tests?|test cases?|benchmarks?|docs?|documentation"
+    r"|docstrings?|comments?|examples?|coverage|changelog)\b|^test\b"
+    r"|^(?:address|apply|incorporate)\b.*\b(?:review|comments?|feedback|suggestions?)\b",
+    re.IGNORECASE,
+)
 _UNWANTED_TYPES = {"revert": "revert", "style": "formatting", "release": "version bump",
                    "deps": "dependency update"}  # fmt: skip
 _DEPENDENCY_SCOPE = re.compile(r"\bdep(?:s|endenc(?:y|ies))\b|\bdeps-dev\b", re.IGNORECASE)

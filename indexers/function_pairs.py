@@ -121,9 +121,10 @@ class Pairing:
     def _renamed_pair(self, path: str, before: Function, after: Function) -> Pair | None:
         if before.name == after.name or before.code.count(b"\n") != after.code.count(b"\n"):
             return None
-        if self._reason_unfit(before, after) or not is_rename(tokens(before), tokens(after)):
+        if self._reason_unfit(before, after):
             return None
-        return Pair(path, before, after, RENAME)
+        is_same = is_rename(tokens(before), tokens(after), before.name)
+        return Pair(path, before, after, RENAME) if is_same else None
 
 
 def _by_symbol(found: Iterable[Function]) -> dict[str, list[Function]]:

@@ -20,11 +20,11 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from hub.types import Change
-from indexers.commit_messages import clean_message, reason_to_leave_out
+from indexers.commit_messages import clean_message, is_about_code, reason_to_leave_out
 from indexers.function_pairs import Bounds, Pair, Pairing
 from indexers.functions import ParsedFile, parse_file
 from indexers.git_log import REGULAR, FileChange, History, Missing
-from indexers.intents import API_CHANGE, OTHER, intent_of_message, is_test
+from indexers.intents import API_CHANGE, OTHER, PERFORMANCE, SECURITY, intent_of_message, is_test
 from indexers.languages import GRAMMARS, detect_language
 from indexers.skip_rules import (
     VENDORED_FOLDERS,
@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
 _CACHED_BYTES = 4_000_000  # of source whose trees are kept; a tree takes some 10 times its source
 _HEAD = 8192
+_TYPES_OF_OTHERS = {"doc", "docs", "test", "tests", "ci", "build"}
+_NOT_OF_TESTS = {API_CHANGE, PERFORMANCE, SECURITY}
 _FOLLOWS = "test that follows a change"
 
 
@@ -143,7 +145,7 @@ class _Reader:
     def changes(self, commit: Commit) -> Iterator[Change]:
         try:
             message, raw = self._message(commit)
-            pairs = self._pairs(commit)
+            pairs = self._pairs(commit, message)
         except _Unfit as unfit:
             self._report.commits_left_out[unfit.reason] += 1
             return
@@ -174,7 +176,7 @@ class _Reader:
             raise _Unfit(reason)
         return message, raw
 
-    def _pairs(self, commit: Commit) -> list[Pair]:
+    def _pairs(self, commit: Commit, message: Message) -> list[Pair]:
         if commit.file_count > self._bounds.all_files:
             raise _Unfit("too many files")
         sides = self._sides(commit.files)
@@ -183,6 +185,8 @@ class _Reader:
         if not sides:
             raise _Unfit("no code changed" if commit.file_count else "nothing to compare with")
         code = [pair for pair in sides if not is_test(pair[1].path)]
+        if code and (message.type in _TYPES_OF_OTHERS or not is_about_code(message.subject)):
+            raise _Unfit("subject not about the code")
         pairs: list[Pair] = []
         for before, after in code or sides:
             try:
@@ -280,8 +284,11 @@ def _reason_to_skip(change: FileChange) -> str | None:
 
 
 def _intent(pair: Pair, said: str) -> str:
-    """What the commit says, else what the change shows; a test has no callers to change for."""
-    shown = OTHER if pair.intent == API_CHANGE and pair.is_test else pair.intent
+    """What the commit says, else what the change shows; a test can be wrong, but not insecure."""
+    shown = pair.intent
+    if pair.is_test:
+        said = "" if said in _NOT_OF_TESTS else said
+        shown = OTHER if shown in _NOT_OF_TESTS else shown
     return said or shown
 
 

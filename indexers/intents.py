@@ -42,7 +42,7 @@ _BY_WORDS = {  # the first that matches the subject
     r"|^(?:prevent|avoid)\b.*\b(?:error|exception|fail)"
     r"|\bdo(?:n't| not) (?:crash|fail|hang|break|panic|lose|swallow)\b",
     PERFORMANCE: r"\bperf(?:ormance)?\b|\bspeed(?:s|ing)?(?: ?up)?\b|\bfast(?:er|path)?\b"
-    r"|\boptimi[sz]|\balloc(?:s|ations?)?\b|\bpreallocat|\bmemoi[sz]e|\bbenchmark"
+    r"|\boptimi[sz]|\balloc(?:s|ations?)?\b|\bpreallocat|\bmemoi[sz]e"
     r"|\befficien(?:t|tly|cy)\b|^cache\b|\bquick(?:er|ly)\b|\blazi(?:ly|ness)\b|\boverhead\b"
     r"|\bmemory (?:usage|use|footprint|consumption)|\bslow(?:er|ness)?\b",
     RENAME: r"^(?:rename|re-name)\b",
@@ -54,11 +54,17 @@ _BY_WORDS = {  # the first that matches the subject
     r"|\b(?:redundant|dead|obsolete|useless|superfluous)\b|\btypos?\b"
     r"|\b(?:type (?:hint\w*|annotations?)|annotations|typings?)\b|^convert\b.*\bto\b"
     r"|^(?:use|prefer|switch to)\b.*\b(?:instead|rather|over)\b",
-    API_CHANGE: r"\bdeprecat|\bbreaking\b|\bsignature\b|\breturn type\b"
+    API_CHANGE: r"^deprecate\b|\bas deprecated\b|\bbreaking\b|\bsignature\b|\breturn type\b"
     r"|^(?:add|accept|allow|support|remove|drop|make|change|expose|introduce)\b"
     r".*\b(?:parameters?|params?|arguments?|args?|kwargs?|options?|keyword)\b",
 }
 _WORDS = {intent: re.compile(words, re.IGNORECASE) for intent, words in _BY_WORDS.items()}
+_TIDYING = re.compile(  # what a compiler or linter complains of is no bug
+    r"\bclippy\b|\bstatic analysis\b|^(?:fix|silence|address|resolve|avoid)\b.*\bwarnings?\b"
+    r"|^(?:replace|remove|avoid|stop)\b.*\bdeprecated\b"
+    r"|^move\b.*\b(?:separate|seperate|own|helper)\b",
+    re.IGNORECASE,
+)
 _TEST_PATH = re.compile(
     r"(?:^|/)(?:tests?|testing|testdata|__tests__|__mocks__|specs?|fixtures|benches|benchmarks?)/"
     r"|(?:^|/)(?:test_[^/]*|conftest)\.py$|_test\.(?:py|go|rs)$|[.-](?:test|spec|bench|test-d)\.\w+$"
@@ -81,27 +87,35 @@ def intent_of_message(message: Message, raw: str) -> str:
         return _BY_TYPE[message.type]
     if _SECURITY.search(raw.partition("\n")[0]):
         return SECURITY
+    if _TIDYING.search(message.subject):
+        return READABILITY
     found = (intent for intent, words in _WORDS.items() if words.search(message.subject))
     return next(found, "")
 
 
 def intent_of_change(before: Function, after: Function, old: Tokens, new: Tokens) -> str:
     """What the two versions show: one identifier renamed throughout, or another signature."""
-    if is_rename(old, new):
+    if is_rename(old, new, before.name):
         return RENAME
     if signature_tokens(before) != signature_tokens(after):
         return API_CHANGE
     return OTHER
 
 
-def is_rename(old: Tokens, new: Tokens) -> bool:
-    """Whether only one identifier differs, replaced throughout by one that was not there."""
+def is_rename(old: Tokens, new: Tokens, name: str) -> bool:
+    """Whether only one identifier differs, replaced throughout by one that was not there.
+
+    An identifier that stands there once, and is not the function's own ``name``, may as well be
+    another thing and not the same by another name.
+    """
     if len(old.texts) != len(new.texts):
         return False
     changed = {(a, b) for a, b in zip(old.texts, new.texts, strict=True) if a != b}
     if len(changed) != 1:
         return False
     before, after = changed.pop()
+    if before != name and old.texts.count(before) == 1:
+        return False
     are_names = before in old.identifiers and after in new.identifiers
     is_throughout = before not in new.texts and after not in old.texts
     return are_names and is_throughout and not {before.lower(), after.lower()} & _NO_IDENTIFIER

@@ -259,6 +259,7 @@ def test_tests_are_pairs_only_of_commits_about_tests(tmp_path: Path) -> None:
         ("Speed up the sum of rows", AFTER, "performance"),
         ("Simplify how rows are counted", AFTER, "readability"),
         ("Rename the price of rows", AFTER, "rename"),
+        ("Fix compiler warnings about rows", AFTER, "readability"),
         ("Accept a currency argument in total", AFTER, "API change"),
         ("Call the sum by name", BEFORE.replace("rows", "orders"), "rename"),
         ("Let callers choose a start", BEFORE.replace("(rows)", "(rows, start)"), "API change"),
@@ -303,6 +304,8 @@ def test_a_function_that_only_got_another_name_is_a_rename(tmp_path: Path) -> No
         ("Fix the sum of rows when th\u2026", "subject cut off"),
         ("Count " + "very " * 40 + "much", "subject too long"),
         ("Signed-off-by: Ada Byron", "no subject"),
+        ("Add more tests for the sum", "subject not about the code"),
+        ("docs: Explain how rows count", "subject not about the code"),
     ],
 )
 def test_a_commit_that_teaches_nothing_is_left_out_with_its_reason(
