@@ -18,6 +18,9 @@ import click
 from hub.errors import HubError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
     from hub.api import Hub
     from hub.config import Tier
 
@@ -286,6 +289,44 @@ def compare(folder: Path | None, as_json: bool) -> None:
         print_json(report.to_json())
     else:
         click.echo(compare_text(report))
+
+
+@main.command()
+@click.argument("repository", type=click.Path(path_type=Path), default=".", metavar="[PATH]")
+@click.option("--max-commits", type=click.IntRange(1), help="Read the newest N commits only.")
+@click.option("--since", type=click.DateTime(["%Y-%m-%d"]), help="Read back to this day (UTC).")
+@click.option("--out", type=click.Path(path_type=Path), help="Write the pairs as JSON lines.")
+@json_option
+def history(
+    repository: Path, max_commits: int | None, since: datetime | None, out: Path | None,
+    as_json: bool,
+) -> None:  # fmt: skip
+    """Find functions before and after the commits that changed them, and say why."""
+    from dataclasses import asdict
+
+    from hub.dataset.export import write_rows
+    from hub.terminal import history_summary, index_progress
+    from indexers.git_history import HistoryReport, read_changes
+
+    report = HistoryReport()
+
+    def rows() -> Iterator[dict[str, Any]]:
+        day = since.date() if since else None
+        changes = read_changes(repository, max_commits=max_commits, since=day, report=report)
+        with index_progress() as show:
+            for change in changes:
+                show("commits", report.commits, report.commits_total)
+                yield asdict(change)
+
+    if out:
+        write_rows(out, rows())
+    else:
+        for _ in rows():
+            pass
+    if as_json:
+        print_json(report.to_json())
+    else:
+        click.echo(history_summary(report))
 
 
 @main.command()

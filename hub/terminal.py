@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from hub.tuning.measure import Verdict
     from hub.tuning.tune import CompareReport, TuneReport
     from hub.types import Pattern, SearchResult
+    from indexers.git_history import HistoryReport
 
 SHOWN_LINES = 4  # of a hit's text
 SHOWN_MEMBERS = 10  # of a cluster
@@ -33,6 +34,7 @@ UNITS = {
     "measuring": "tiers",
     "reading": "patterns",
     "comparing": "levels",
+    "commits": "commits",
 }
 STEPS = "steps"  # the unit of every other stage
 
@@ -153,6 +155,20 @@ def export_summary(report: ExportReport) -> str:
         lines += [f"  {title} {count:6}  {reason}" for reason, count in counts.most_common()]
     lines += [
         _line(f"  forbidden: {row.source}: {row.location}: {row.term}") for row in report.forbidden
+    ]
+    return "\n".join(lines)
+
+
+def history_summary(report: HistoryReport) -> str:
+    """How many pairs of which kind, and what was left out by reason."""
+    lines = [
+        f"{report.pairs} pairs in {report.commits} commits, merges not counted",
+        f"  intent     {_counts(report.by_intent)}",
+        f"  language   {_counts(report.by_language)}",
+        "left out",
+        f"  commits    {_counts(+report.commits_left_out)}",
+        f"  files      {_counts(+report.files_left_out)}",
+        f"  functions  {_counts(+report.functions_left_out)}",
     ]
     return "\n".join(lines)
 

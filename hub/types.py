@@ -97,6 +97,30 @@ class Example:
     commit: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A function before and after one commit; it names no person.
+
+    ``path`` is the file's after the commit. ``before`` and ``after`` are the function's text with
+    its comments, decorators and indentation; ``before_line`` and ``after_line`` its 1-based first
+    lines. ``body`` is the message without subject and trailers, ``intent`` why it was changed, and
+    ``date`` the author's, ISO 8601 in UTC ("" where the commit has none that exists).
+    """
+
+    path: str
+    language: str
+    symbol: str
+    before: str
+    after: str
+    before_line: int
+    after_line: int
+    subject: str
+    body: str
+    intent: str
+    commit: str
+    date: str
+
+
 CHUNK_FIELDS = tuple(f.name for f in fields(Chunk))
 PATTERN_FIELDS = tuple(f.name for f in fields(Pattern))
 

@@ -76,17 +76,16 @@ class _Walk:
                 self.lead.append(node)
             return
         found = self._definitions(node, _WRAPPER_HOPS) if scope.depth < MAX_DEPTH else []
-        deeper = replace(scope, depth=scope.depth + 1) if found else scope
         if not found:
             self._glue(node, scope)
-        elif len(found) > 1:
-            self._glue_header(node, scope)
-            self._through(node.named_children, deeper)
-        elif found[0][0] is Role.TRANSPARENT:
-            self._glue_header(node, scope)
-            self._through(found[0][1].named_children, deeper)
-        else:
-            self._define(*found[0], node, deeper)
+            return
+        role, inner = found[0]
+        if len(found) == 1 and role is not Role.TRANSPARENT:
+            self._define(role, inner, node, scope)
+            return
+        self._glue_header(node, scope)
+        members = node.named_children if len(found) > 1 else inner.named_children
+        self._through(members, replace(scope, depth=scope.depth + 1))
 
     def _definitions(self, node: Node, hops: int) -> list[tuple[Role, Node]]:
         """The node itself if it has a role, else what it wraps."""
@@ -158,7 +157,8 @@ class _Walk:
                 separator=" > " if is_suite else ".",
                 member_kind="method" if is_object else "function",
             )
-        return replace(inner, prefix=scope.qualify(name, inner.separator), depth=scope.depth)
+        prefix = scope.qualify(name, inner.separator)
+        return replace(inner, prefix=prefix, depth=scope.depth + 1)
 
     def _between(self, node: Node, body: Node) -> list[Node]:
         """Comments that the grammar puts between a definition's header and its body."""
@@ -193,7 +193,7 @@ class _Walk:
     def _add(self, span: Span, implements: str = "") -> None:
         """Append a span, from the start of its line and of the declarations it implements."""
         start = self.source.line_start(span.start)
-        span = span if start is None else replace(span, start=start)
+        span = span if start is None or start == span.start else replace(span, start=start)
         while implements and self.spans and self.spans[-1].declares == implements:
             declared = self.spans.pop()
             docstring = declared.docstring or span.docstring

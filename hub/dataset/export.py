@@ -74,13 +74,22 @@ def export(store: PatternStore, path: Path) -> ExportReport:
     store.state()  # refuses what another model or version wrote
     patterns = [p for page, _ in store.pages() for p in page]
     patterns.sort(key=lambda p: (p.source, p.path, p.start_byte))
+    write_rows(path, examples(patterns, report))
+    return report
+
+
+def write_rows(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    """Write rows as JSON lines, all of them or none.
+
+    Raises:
+        HubError: ``path`` cannot be written.
+    """
     try:
         with _writable(path) as target, target.open("w", encoding="utf-8") as file:
-            for example in examples(patterns, report):
-                file.write(json.dumps(example, ensure_ascii=False, sort_keys=True) + "\n")
+            for row in rows:
+                file.write(json.dumps(row, ensure_ascii=False, sort_keys=True) + "\n")
     except OSError as error:
         raise HubError(f"{path} cannot be written: {error}") from error
-    return report
 
 
 def _writable(path: Path) -> AbstractContextManager[Path]:

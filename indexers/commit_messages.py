@@ -1,0 +1,257 @@
+"""What a commit message says about the code: a clean subject and body, and what they are about.
+
+Nothing of who wrote, reviewed or generated a change gets past here, and nothing is guessed: a
+message that does not say in the imperative what the commit does is left out, with the reason.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+
+MIN_WORDS = 3
+MAX_SUBJECT = 120  # characters
+
+# fmt: off
+_VERBS = frozenset("""
+abort accept accumulate adapt add address adjust adopt advance align allocate allow alter always
+annotate append apply arrange assert assign assume attach auto avoid bail batch break bring
+broaden build bundle cache calculate call cap capture cast catch centralize change check choose
+clamp clarify clean cleanup clear clone close coalesce collapse collect combine commit compare
+compile complete compress compute condense configure connect consolidate construct consume
+continue convert copy correct count cover create cut deal debounce decode decouple decrease dedent
+dedupe deduplicate defer define delay delegate delete demote deprecate dereference deserialize
+detect determine disable disallow discard disconnect dispatch display dispose distinguish do
+document don't drop dump duplicate eliminate embed emit enable encapsulate encode enforce enhance
+ensure escape evaluate exclude execute expand expect explain explicitly export expose extend
+extract factor fall fetch fill filter finalize find finish fix flatten flip flush fold follow
+forbid force forward free freeze generalize generate get give guarantee guard handle hide hoist
+honor honour identify ignore implement import improve include incorporate increase increment
+indicate infer inherit init initialize inject inline insert inspect install instantiate integrate
+interpret introduce invalidate invert invoke isolate iterate join keep kill leave let leverage
+lift limit list load localize log loosen lower maintain make map mark mask match measure memoize
+merge migrate minimize mitigate mock modernize modify monitor move mute name narrow never
+normalize notify obey omit only open optimise optimize organize overhaul override overwrite pack
+parallelize parametrize parse pass patch perform permit persist pick pin poll populate preallocate
+prefer prefix prepare prepend preserve prevent print prioritize prohibit promote propagate protect
+provide prune publish pull purge push put qualify quit quote raise re-add re-enable read reapply
+rearrange rebuild recognise recognize record recover redact redirect redo reduce reenable
+reestablish refactor reference refine reflect refresh refuse register reimplement reject relax
+release reload rely remember remove rename render reopen reorder reorganise reorganize repair
+replace report require rerun reset reshape resolve respect respond restore restrict restructure
+retain rethrow retrieve retry return reuse rework rewrite rotate round run safeguard sanitize save
+scale schedule search select send separate serialize serve set setup share shorten show shrink
+shuffle shut silence simplify skip slice soften solve sort specialize specify speed split
+stabilize start stop store streamline strip substitute support suppress swallow swap switch sync
+synchronize take teach tell test throw tidy tighten track transform translate traverse treat trim
+truncate try tune turn tweak unbreak undo unify uninstall unregister unset unwrap update upgrade
+use utilise utilize validate verify wait warn widen work wrap write yield
+""".split())  # noqa: SIM905 - three hundred quotes would hide the words
+_TRAILER_WORDS = (
+    "author", "authored", "bug", "cc", "change-id", "closes", "commit", "commit-queue", "date",
+    "differential revision", "fixes", "from", "git-svn-id", "issue", "issues", "link", "merge",
+    "original-commit", "part-of", "piperorigin-revid", "pr-url", "pull request", "rebase_source",
+    "ref", "refs", "related", "relates-to", "release-note", "resolves", "see", "see-also",
+    "session-id", "test-plan", "tested", "tests", "thread",
+)
+# fmt: on
+_PERSON = re.compile(
+    r"\b[\w-]+(?:ed|en|off)[ -]by\s*:|\bco-\w+-(?:by|with)\b|\bsigned-off-by\b"
+    r"|\bpair(?:ed)?[ -]with\b"
+    r"|^\W*(?:auto\W?)?(?:generated|created|written|made)\s+(?:with|by|using|via)\b"
+    r"|\b(?:generated|created|written|made|assisted)\s+(?:with|by|using|via)\W{0,3}(?:the\s+)?"
+    r"(?:claude|anthropic|chat-?gpt|gpt|openai|(?:github\s+)?copilot|gemini|cursor|codex|aider"
+    r"|devin|an?\s+ai\b|ai\b|llm)"
+    r"|[\w.+-]+@[\w-]+\.[\w.-]+|^\W*(?:author|committer|commit|change-id|git-svn-id)\s*:"
+    r"|^\W*\(?cherry[ -]picked from\b|^\W*this reverts commit\b",
+    re.IGNORECASE,
+)
+_TRAILER = re.compile(
+    rf"(?:[A-Za-z]+(?:-[A-Za-z]+)+|{'|'.join(_TRAILER_WORDS)})\s*(?::|#|=)\s*\S", re.IGNORECASE
+)
+_DASHES = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2014\u2212\ufe58\ufe63\uff0d"), "-")
+_TYPE = re.compile(
+    r"(feat(?:ure)?|fix|bugfix|hotfix|perf(?:ormance)?|refactor(?:ing)?|cleanup|style|docs?|tests?"
+    r"|chore|build|ci|revert|security|sec|deps|release|types?|rename|bug|enhancement|enh|bld|maint"
+    r"|improvement)(?:[(\[]([^)\]]*)[)\]])?!?:\s*",
+    re.IGNORECASE,
+)
+_PREFIX = re.compile(
+    r"\[[^\]]{1,40}\]\s*[:-]?\s*|\([\w#-]{1,20}\)\s*[:-]?\s*|:[a-z0-9_+-]{2,30}:\s*"
+    r"|(?:[A-Z][A-Z0-9]+-\d+|(?:gh|bpo)-?\d+|(?:issue\s*)?#\d+)\s*(?::|--?)\s*"
+    r"|[\w.*/@{}<>+-]+(?:\(\))?(?:,\s*[\w.*/@{}<>+-]+){0,3}:\s+"
+    r"|[^\w\s\"'`<(\[#]+\s*",
+    re.IGNORECASE,
+)
+_TICKET = re.compile(r"(?:[A-Z][A-Z0-9]+-\d+|#\d+)\s+")
+_AREA = re.compile(r"[^:]{1,40}:\s+")
+_SUFFIX = re.compile(
+    r"\s*[(\[](?:[^()\[\]]{0,30}\s)?(?:#|GH-|[A-Z]{2,}-)\d+(?:[\s,]+#?\d+)*[)\]]$"
+    r"|[\s,.;:-]+(?:closes?|fixe?s|refs?|resolves|see)\s*:?\s+(?:gh-)?#\d+(?:[\s,and]+#\d+)*$"
+    r"|\s+#\d+$|[\s;,]+$|(?<!\.)\.$",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message without trailers and names; ``type`` and ``scope`` are of conventional commits."""
+
+    subject: str
+    body: str
+    type: str = ""
+    scope: str = ""
+
+
+def clean_message(raw: str) -> Message:
+    """Subject and body of a raw commit message.
+
+    The subject is "" where nothing but a trailer is in its place. Cleaning the result again
+    changes nothing.
+    """
+    head, *rest = re.split(r"\n[^\S\n]*\n", raw.replace("\r\n", "\n").strip(), maxsplit=1)
+    first, *more = head.split("\n")
+    kept = [] if _names_someone(first) else [first, *_without_people(more)]
+    subject, type_, scope = _clean_subject(" ".join(" ".join(kept).split()))
+    if _names_someone(subject):
+        subject = ""
+    return Message(subject, _without_trailers("\n".join(rest)), type_, scope)
+
+
+def clean_subject(text: str) -> str:
+    """A subject without prefixes of any kind, references to issues, and its full stop."""
+    return clean_message(text).subject
+
+
+def reason_to_leave_out(message: Message) -> str:
+    """Why a commit teaches nothing, by its message alone; "" if it may."""
+    subject = message.subject
+    words = subject.split()
+    for reason, pattern in _UNWANTED.items():
+        if pattern.search(subject):
+            return reason
+    if message.type in _UNWANTED_TYPES:
+        return _UNWANTED_TYPES[message.type]
+    if _DEPENDENCY_SCOPE.search(message.scope):
+        return "dependency update"
+    if not words:
+        return "no subject"
+    if not is_imperative(subject):
+        return "subject not imperative"
+    if len(words) < MIN_WORDS:
+        return "subject says too little"
+    if subject.endswith(("\u2026", "...")):
+        return "subject cut off"
+    return "subject too long" if len(subject) > MAX_SUBJECT else ""
+
+
+def is_about_code(subject: str) -> bool:
+    """Whether it may be said of code, and not only of its tests, documentation or review."""
+    return _NOT_CODE.search(subject) is None
+
+
+def is_imperative(subject: str) -> bool:
+    """Whether it begins with a verb that tells the code what to do."""
+    first = re.match(r"[\w'-]+", subject.replace("\u2019", "'"))
+    return first is not None and first[0].lower() in _VERBS
+
+
+_UNWANTED = {
+    "revert": re.compile(r"^(?:revert|back(?:ed)? ?out|undo|unrevert|reapply)\b", re.IGNORECASE),
+    "merge": re.compile(
+        r"^merge\b.*\b(?:branch|pull|remote|request|into|master|main|upstream|tag)\b|^merge\W*$",
+        re.IGNORECASE,
+    ),
+    "work in progress": re.compile(r"^(?:fixup|squash|amend)!|\bwip\b", re.IGNORECASE),
+    "dependency update": re.compile(
+        r"^(?:bump|update|upgrade|pin|unpin)\b(?!.*\bversion\b)"
+        r".*\b(?:from\s+\S*\d\S*\s+to\s|to\s+v?\d|dependenc|deps\b"
+        r"|requirements?\b|lock ?files?\b|pre-commit)|\bdependabot\b|\brenovate\b"
+        r"|^(?:bump|upgrade|update)\s+(?!version)[\w@/.-]+\s*(?:to\s+)?v?\d[\w.]*$",
+        re.IGNORECASE,
+    ),
+    "version bump": re.compile(
+        r"^(?:bump|release|tag|publish|prepare|cut|set|update|increment|start)\b.*"
+        r"\b(?:version|release|changelog|v?\d+\.\d+(?:\.\w+)*)\W*$|^bump\b|^v?\d+\.\d+",
+        re.IGNORECASE,
+    ),
+    "formatting": re.compile(
+        r"\b(?:gofmt|goimports|rustfmt|cargo fmt|prettier|isort|clang-format|yapf|autopep8)\b"
+        r"|\bpyupgrade\b"
+        r"|\b(?:pep ?8|flake8|pylint|eslint|ruff|lint(?:er|ing|s)?|black)\b(?!list)"
+        r"|^(?:re-?)?format(?:\s+(?:the\s+)?(?:code|files?|imports?|everything|all|source)|$)"
+        r"|\b(?:code|coding) ?style\b|\bwhite ?space\b|^(?:re-?)?indent\b|\bcode formatting\b"
+        r"|^\w+\s+(?:some |the |file |import )*formatting\b|^formatting\b"
+        r"|\b(?:sort|order)\s+imports\b|\bstyle (?:fix|issue|error)",
+        re.IGNORECASE,
+    ),
+}
+_NOT_CODE = re.compile(
+    r"^document\b|^(?:add|write|update|improve|extend|include|complete|increase)\s+(?:\w+\s+){0,3}?"
+    r"(?:unit |regression |integration )?(?:tests?|test cases?|benchmarks?|docs?|documentation"
+    r"|docstrings?|comments?|examples?|coverage|changelog)\b|^test\b"
+    r"|^(?:address|apply|incorporate)\b.*\b(?:review|comments?|feedback|suggestions?)\b",
+    re.IGNORECASE,
+)
+_UNWANTED_TYPES = {"revert": "revert", "style": "formatting", "release": "version bump",
+                   "deps": "dependency update"}  # fmt: skip
+_DEPENDENCY_SCOPE = re.compile(r"\bdep(?:s|endenc(?:y|ies))\b|\bdeps-dev\b", re.IGNORECASE)
+
+
+def _clean_subject(text: str) -> tuple[str, str, str]:
+    """(subject, conventional type, its scope); stable under repetition by construction."""
+    type_ = scope = ""
+    while True:
+        before = text
+        text = _SUFFIX.sub("", text.strip())
+        if match := _TYPE.match(text):
+            type_, scope = type_ or match[1].lower(), scope or match[2] or ""
+            text = text[match.end() :]
+        else:
+            text = _without_prefix(text)
+        if text == before:
+            return text, type_, scope
+
+
+def _without_prefix(text: str) -> str:
+    if match := _PREFIX.match(text):
+        return text[match.end() :]
+    match = _TICKET.match(text) or (None if is_imperative(text) else _AREA.match(text))
+    return text[match.end() :] if match and is_imperative(text[match.end() :]) else text
+
+
+def _names_someone(line: str) -> bool:
+    """Look-alike dashes and letters, and invisible characters, hide nothing."""
+    folded = unicodedata.normalize("NFKC", line).translate(_DASHES)
+    plain = "".join(char for char in folded if unicodedata.category(char) != "Cf")
+    return _PERSON.search(plain) is not None
+
+
+def _without_people(lines: list[str]) -> list[str]:
+    """The lines that name nobody; what continues a dropped line, indented, goes with it."""
+    kept: list[str] = []
+    dropping = False
+    for line in lines:
+        dropping = _names_someone(line) or (dropping and line[:1].isspace() and bool(line.strip()))
+        if not dropping:
+            kept.append(line)
+    return kept
+
+
+def _without_trailers(body: str) -> str:
+    """Without lines that name someone, and without paragraphs of trailers at the end."""
+    lines = _without_people(body.split("\n"))
+    text = re.sub(r"\n\s*\n", "\n\n", "\n".join(line.rstrip() for line in lines)).strip()
+    paragraphs = text.split("\n\n") if text else []
+    while paragraphs and _is_trailer_block(paragraphs[-1]):
+        paragraphs.pop()
+    return "\n\n".join(paragraphs)
+
+
+def _is_trailer_block(paragraph: str) -> bool:
+    lines = paragraph.split("\n")
+    return all(
+        _TRAILER.match(line) or (index > 0 and line[:1].isspace())
+        for index, line in enumerate(lines)
+    )
