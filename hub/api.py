@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from hub.config import Mode, Tier
     from hub.curate.duplicates import DuplicatesReport
+    from hub.dataset.build import BuildReport
     from hub.dataset.export import ExportReport
     from hub.reporting import IndexReport, Progress
     from hub.search.retrieval import Retriever
@@ -213,6 +214,32 @@ class Hub:
         from hub.dataset.export import export
 
         return self._read(lambda retriever: export(retriever.store, Path(path)))
+
+    def build_dataset(
+        self,
+        out: str | Path,
+        *,
+        formats: Sequence[str] = (),
+        progress: Progress | None = None,
+    ) -> BuildReport:
+        """Make a dataset of everything indexed, clean, balanced and split, in the folder ``out``.
+
+        ``formats`` take the place of those that ``hub.toml`` names. A dataset that is there is
+        replaced once the new one is whole.
+
+        Raises:
+            HubError: nothing is indexed, a setting is wrong, no example is left, or ``out`` cannot
+                be written.
+        """
+        from hub.building import build_dataset
+        from hub.reporting import silent
+
+        self._follow_config()
+        return self._read(
+            lambda retriever: build_dataset(
+                self.workspace, retriever, Path(out), formats, progress or silent
+            )
+        )
 
     def tune(
         self,

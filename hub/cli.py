@@ -237,6 +237,48 @@ def export(folder: Path | None, out: Path, strict: bool, as_json: bool) -> None:
         sys.exit(1)
 
 
+@main.group()
+def dataset() -> None:
+    """Make training data of the patterns, and publish it."""
+
+
+@dataset.command()
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--format", "formats", default="", help="Comma-separated; default: hub.toml's.")
+@json_option
+@click.pass_obj
+def build(folder: Path | None, out: Path, formats: str, as_json: bool) -> None:
+    """Make a dataset in OUT: clean, balanced, split, with its card and report."""
+    from hub.terminal import build_summary, index_progress
+
+    wanted = [name.strip() for name in formats.split(",") if name.strip()]
+    with index_progress() as progress:
+        report = open_hub(folder).build_dataset(out, formats=wanted, progress=progress)
+    if as_json:
+        print_json(report.to_json())
+    else:
+        click.echo(build_summary(report))
+
+
+@dataset.command()
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--repo", "repository", required=True, metavar="ORG/NAME", help="On the Hub.")
+@click.option("--private/--public", default=True, show_default=True, help="Of a new repository.")
+@click.option("--tag", default="", help="Of the revision; default: named after its content.")
+@click.option("--dry-run", is_flag=True, help="List what would leave this machine; send nothing.")
+@json_option
+def publish(out: Path, as_json: bool, **options: Any) -> None:
+    """Upload a built dataset to the Hugging Face Hub."""
+    from hub.dataset.publish import publish as upload
+    from hub.terminal import publish_summary
+
+    report = upload(out, **options)
+    if as_json:
+        print_json(report.to_json())
+    else:
+        click.echo(publish_summary(report, sent=not options["dry_run"]))
+
+
 @main.group(invoke_without_command=True)
 @click.option("--tier", type=click.Choice(["fast", "best"]), help="Only this tier; default: both.")
 @click.option(

@@ -124,6 +124,11 @@ class Dataset(_Section):
     min_test: int = Field(
         default=50, ge=0, description="test rows a category should have; more files are held out"
     )
+    commits: int = Field(
+        default=1000,
+        ge=0,
+        description="of each local checkout, newest first, to make refactorings of",
+    )
     max_chars: int = Field(
         default=12_000, ge=200, description="a longer example is dropped; characters"
     )

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
     from hub.curate.clusters import Cluster
     from hub.curate.duplicates import DuplicatesReport
+    from hub.dataset.build import BuildReport
     from hub.dataset.export import ExportReport
+    from hub.dataset.publish import PublishReport
     from hub.doctor import Check
     from hub.reporting import IndexReport, Progress
     from hub.status import Status
@@ -157,6 +159,37 @@ def export_summary(report: ExportReport) -> str:
         _line(f"  forbidden: {row.source}: {row.location}: {row.term}") for row in report.forbidden
     ]
     return "\n".join(lines)
+
+
+def build_summary(report: BuildReport) -> str:
+    """What was built, what each step dropped, and what is short."""
+    sides = ", ".join(f"{side} {count}" for side, count in report.rows.items() if count)
+    lines = [
+        f"wrote {sum(report.rows.values())} examples to {report.out}: {sides}",
+        f"  updated    {report.added + report.changed + report.removed} examples: "
+        f"{report.added} added, {report.changed} changed, {report.removed} removed",
+    ]
+    for stage in report.stages:
+        lines.append(f"  {stage.name:12} {stage.kept:7} kept")
+        lines += [
+            f"  {'':12} {count:7} dropped: {why}" for why, count in stage.dropped.most_common()
+        ]
+    for what, short in (
+        ("test rows", report.test_shortfall),
+        ("examples to its floor", report.floor_shortfall),
+    ):
+        lines += [f"  short        {count:7} {what}: {name}" for name, count in short.items()]
+    return "\n".join([*lines, f"read {report.out}/report.html"])
+
+
+def publish_summary(report: PublishReport, *, sent: bool) -> str:
+    """What left the machine, or would."""
+    size = sum(report.files.values())
+    kind = "private" if report.private else "public"
+    verb = "uploaded" if sent else "would upload"
+    lines = [f"{verb} {len(report.files)} files, {size} bytes, to {report.repository} ({kind})"]
+    lines += [f"  {count:10}  {name}" for name, count in report.files.items()]
+    return "\n".join([*lines, f"  tag {report.tag}", *([report.url] if report.url else [])])
 
 
 def history_summary(report: HistoryReport) -> str:

@@ -80,8 +80,8 @@ def place(pattern: Pattern) -> tuple[str, str, int, str]:
     return pattern.source, pattern.path, pattern.start_byte, pattern.id
 
 
-def components(size: int, links: Iterable[Link]) -> list[list[int]]:
-    """The rows from 0 up to ``size`` in groups that links connect (union-find, Tarjan 1975)."""
+def components(size: int, pairs: Iterable[Sequence[int]]) -> list[list[int]]:
+    """The rows from 0 up to ``size`` in groups that pairs connect (union-find, Tarjan 1975)."""
     parent = list(range(size))
 
     def root(row: int) -> int:
@@ -90,8 +90,8 @@ def components(size: int, links: Iterable[Link]) -> list[list[int]]:
             row = parent[row]
         return row
 
-    for link in links:
-        left, right = root(link.left), root(link.right)
+    for one, other in pairs:
+        left, right = root(one), root(other)
         parent[max(left, right)] = min(left, right)
     groups = defaultdict(list)
     for row in range(size):
@@ -108,7 +108,7 @@ def clusters_of(
         by_row[link.left].append(link)
         by_row[link.right].append(link)
     clusters = []
-    for rows in components(len(patterns), links):
+    for rows in components(len(patterns), [(link.left, link.right) for link in links]):
         if len(rows) > 1:
             rows.sort(key=lambda row: [each.key(patterns[row]) for each in preferences])
             best, second = patterns[rows[0]], patterns[rows[1]]

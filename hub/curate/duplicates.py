@@ -169,7 +169,7 @@ def _links(level: str, rows: Pairs, pairs: Pairs, similarities: Similarities) ->
 def _labels(size: int, links: Sequence[Link]) -> Pairs:
     """A number for each row; linked rows have the same."""
     labels = np.zeros(size, dtype=np.int64)
-    for label, rows in enumerate(components(size, links)):
+    for label, rows in enumerate(components(size, [(link.left, link.right) for link in links])):
         labels[rows] = label
     return labels
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hub.curate.shingles import mixed
+from hub.curate.shingles import WIDTH, mixed, shingles, tokens
 
 if TYPE_CHECKING:
     from hub.curate.shingles import Hashes, Pairs, Sets, Similarities
@@ -49,6 +49,14 @@ def near_pairs(sets: Sets, threshold: float) -> tuple[Pairs, Similarities]:
         raise ValueError(f"a Jaccard threshold of {threshold}: from {LOWEST} to 1 is possible")
     candidates = _agreeing(band_keys(sets, band_count(threshold)))
     return sets.similar(candidates[sets.sizes[candidates[:, 0]] > 0], threshold)
+
+
+def leaking(texts: Sequence[str], held_out: Sequence[str], *, threshold: float) -> list[int]:
+    """Rows of ``texts`` that are as similar as that to any of ``held_out``."""
+    both = [tokens(text) for text in (*texts, *held_out)]
+    sets = Sets.of(shingles(words if len(words) >= WIDTH else []) for words in both)
+    pairs, _ = near_pairs(sets, threshold)
+    return sorted({int(i) for i, j in pairs if i < len(texts) <= j})
 
 
 def band_count(threshold: float) -> int:

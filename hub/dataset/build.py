@@ -35,10 +35,9 @@ if TYPE_CHECKING:
 
     from hub.config import Dataset
     from hub.curate.annotate import Annotation
+    from hub.dataset.checks import Check
     from hub.reporting import Progress
     from hub.types import Change, Example, Pattern, Vectors
-
-    Check = Callable[[Example], Example | str]  # the example, mended where it had to be; or why not
 
 MANIFEST = "manifest.json"
 NEAR = 0.7  # Jaccard similarity of answers from which two examples of a task teach the same
@@ -207,7 +206,7 @@ def distinct(examples: Sequence[Example], report: BuildReport) -> list[Example]:
     for rows in by_task.values():
         sets = Sets.of(shingles(_telling(examples[row])) for row in rows)
         pairs, _ = near_pairs(sets, NEAR)
-        for group in components(len(rows), pairs):
+        for group in components(len(rows), pairs.tolist()):
             ranked = sorted(
                 (rows[i] for i in group),
                 key=lambda r: (-examples[r].quality, identity(examples[r])),
@@ -228,17 +227,6 @@ def _telling(example: Example) -> list[str]:
     """The tokens an example is known by: its answer, and the question where that is short."""
     answer = tokens(example.completion[-1].content)
     return answer if len(answer) >= SHORT else tokens(example.prompt[-1].content) + answer
-
-
-def too_long(limit: int) -> Check:
-    """A check that drops an example of more than ``limit`` characters."""
-
-    def check(example: Example) -> Example | str:
-        turns = example.prompt + example.completion
-        length = sum(len(turn.content) for turn in turns)
-        return example if length <= limit else f"longer than {limit} characters"
-
-    return check
 
 
 def _tasks(names: Sequence[str]) -> list[str]:
