@@ -127,7 +127,7 @@ class Dataset(_Section):
     commits: int = Field(
         default=1000,
         ge=0,
-        description="of each local checkout, newest first, to make refactorings of",
+        description="of each local checkout, newest first, for refactorings; 0: none",
     )
     max_chars: int = Field(
         default=12_000, ge=200, description="a longer example is dropped; characters"

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hub.curate.shingles import WIDTH, mixed, shingles, tokens
+from hub.curate.shingles import WIDTH, Sets, mixed, shingles, tokens
 
 if TYPE_CHECKING:
-    from hub.curate.shingles import Hashes, Pairs, Sets, Similarities
+    from collections.abc import Sequence
+
+    from hub.curate.shingles import Hashes, Pairs, Similarities
 
 ROWS = 4  # hashes a band
 MISSED = 0.003  # share of pairs exactly at the threshold that no band proposes
