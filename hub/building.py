@@ -11,7 +11,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from hub.curate.duplicates import find_duplicates
-from hub.dataset.build import Ingredients, build
+from hub.dataset.build import Ingredients, build, checked_options
 from hub.dataset.checks import forbidden, private, too_long
 from hub.errors import HubError
 from hub.sources import source_root
@@ -61,6 +61,7 @@ def _build(
     settings: Dataset,
     progress: Progress,
 ) -> BuildReport:
+    checked_options(out, settings)
     patterns, vectors = _read(retriever)
     generation = retriever.current().snapshot.generation
     manifest = Manifest(workspace.manifest_path)
@@ -85,7 +86,7 @@ def _build(
     )
     private_data: Counter[str] = Counter()
     facts: dict[str, Any] = {
-        "command": f"patternhub dataset build {out}",
+        "command": f"patternhub dataset build {out.name}",
         "version": version("pattern-hub"),
         "generation": generation,
         "settings": settings.model_dump(),

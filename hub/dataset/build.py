@@ -12,7 +12,7 @@ import json
 import tempfile
 import time
 from collections import Counter, defaultdict
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -52,6 +52,9 @@ class Stage:
     kept: int
     dropped: Counter[str] = field(default_factory=Counter)
 
+    def to_json(self) -> dict[str, Any]:
+        return {"name": self.name, "kept": self.kept, "dropped": dict(self.dropped)}
+
 
 @dataclass(slots=True, kw_only=True)
 class BuildReport:
@@ -70,7 +73,8 @@ class BuildReport:
     seconds: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        shown = {f.name: getattr(self, f.name) for f in fields(self)}
+        return shown | {"stages": [stage.to_json() for stage in self.stages]}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,9 +107,7 @@ def build(
         HubError: a setting or ``out`` is wrong, or no example is left.
     """
     started = time.perf_counter()
-    options = Options(family=settings.fim_family, template=_template(settings.tokenizer))
-    check_formats(settings.formats, options)
-    _check_out(out)
+    options = checked_options(out, settings)
     report = BuildReport(out=str(out))
     examples = list(_made(ingredients, settings, report, progress))
     examples = _checked(examples, checks, settings, report, progress)
@@ -128,6 +130,23 @@ def build(
     _write(out, found.sides, ingredients, settings.formats, options, report, facts)
     report.seconds = time.perf_counter() - started
     return report
+
+
+def checked_options(out: Path, settings: Dataset) -> Options:
+    """What the formats need; a build that cannot succeed ends here, before any work is done.
+
+    Raises:
+        HubError: a task, format, family or tokenizer that is not there; or ``out`` is not a
+            dataset's.
+    """
+    _tasks(settings.tasks)
+    options = Options(family=settings.fim_family, template=_template(settings.tokenizer))
+    check_formats(settings.formats, options)
+    if out.is_dir() and any(out.iterdir()) and not (out / MANIFEST).is_file():
+        raise HubError(f"{out} holds something else than a dataset; name a new folder")
+    if out.exists() and not out.is_dir():
+        raise HubError(f"{out} is a file; name a folder")
+    return options
 
 
 def _made(
@@ -272,13 +291,6 @@ def _nothing_left(report: BuildReport) -> str:
     return "no example is left; nothing was written. " + "; ".join(told)
 
 
-def _check_out(out: Path) -> None:
-    if out.is_dir() and any(out.iterdir()) and not (out / MANIFEST).is_file():
-        raise HubError(f"{out} holds something else than a dataset; name a new folder")
-    if out.exists() and not out.is_dir():
-        raise HubError(f"{out} is a file; name a folder")
-
-
 def _write(
     out: Path,
     sides: Mapping[str, Sequence[Example]],
@@ -306,7 +318,7 @@ def _write(
             manifest = {
                 **facts,
                 "rows": report.rows,
-                "stages": [asdict(stage) for stage in report.stages],
+                "stages": [stage.to_json() for stage in report.stages],
                 "files": {
                     path.relative_to(new).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
                     for path in files
