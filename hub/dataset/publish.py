@@ -21,8 +21,6 @@ WAYS_OUT = {
     413: "the Hub takes no files that large",
     429: "too many requests: wait, then run the same command again",
 }
-ATTEMPTS = 4
-WAIT = 1.0  # seconds before the second attempt; each wait doubles
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +42,9 @@ def publish(
 ) -> PublishReport:
     """Upload a dataset folder and tag the revision.
 
-    Run again it goes on: the Hub knows a large file it has by its digest. A file that the build
-    no longer has is deleted in the same commit.
+    The client tries again by itself where the Hub is busy or hangs up. Run again, this goes on:
+    the Hub knows by its digest a large file that it has. What the build no longer has is deleted
+    in the same commit.
 
     Args:
         folder: What :func:`hub.dataset.build.build` wrote.
@@ -64,39 +63,29 @@ def publish(
     report = PublishReport(repository, private, tag, files)
     if dry_run:
         return report
-    import httpx
+    import httpx2
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
-    from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential
 
     api = HfApi()
     try:
-        for attempt in Retrying(
-            retry=retry_if_exception(_passing),
-            stop=stop_after_attempt(ATTEMPTS),
-            wait=wait_exponential(multiplier=WAIT),
-            reraise=True,
-        ):
-            with attempt:
-                api.create_repo(repository, repo_type="dataset", private=private, exist_ok=True)
-                done = api.upload_folder(
-                    repo_id=repository,
-                    repo_type="dataset",
-                    folder_path=folder,
-                    allow_patterns=list(files),
-                    delete_patterns="*",
-                    commit_message=f"Pattern Hub dataset {tag}",
-                )
-                api.create_tag(
-                    repository, repo_type="dataset", tag=tag, revision=done.oid, exist_ok=True
-                )
+        api.create_repo(repository, repo_type="dataset", private=private, exist_ok=True)
+        done = api.upload_folder(
+            repo_id=repository,
+            repo_type="dataset",
+            folder_path=folder,
+            allow_patterns=list(files),
+            delete_patterns="*",
+            commit_message=f"Pattern Hub dataset {tag}",
+        )
+        api.create_tag(repository, repo_type="dataset", tag=tag, revision=done.oid, exist_ok=True)
     except HFValidationError as error:
         raise HubError(f"{repository!r} is no name for a repository: {error}") from error
     except HfHubHTTPError as error:
         status = error.response.status_code
         why = WAYS_OUT.get(status, "try again; nothing on this machine has changed")
         raise HubError(f"the Hub refuses {repository} ({status}): {why}. {error}") from error
-    except (httpx.HTTPError, OSError) as error:
+    except (httpx2.HTTPError, OSError) as error:
         raise HubError(
             f"the Hub cannot be reached, or hung up: {error}; run the same command again"
         ) from error
@@ -123,13 +112,3 @@ def _files(folder: Path) -> dict[str, int]:
             raise HubError(f"{path} is not as it was built: build the dataset again")
     names = [*expected, MANIFEST, "README.md"]
     return {name: (folder / name).stat().st_size for name in names}
-
-
-def _passing(error: BaseException) -> bool:
-    """Worth another attempt: the Hub is busy or broken, or the line was."""
-    import httpx
-    from huggingface_hub.errors import HfHubHTTPError
-
-    if isinstance(error, HfHubHTTPError):
-        return error.response.status_code in (409, 429) or error.response.status_code >= 500
-    return isinstance(error, httpx.TransportError)
