@@ -107,6 +107,20 @@ class Search(_Section):
     )
 
 
+class Generator(_Section):
+    """The model that writes what code cannot be turned into: `patternhub augment --generate`."""
+
+    endpoint: str = Field(
+        default="",
+        description="base URL of an OpenAI-compatible API, such as http://localhost:8000/v1",
+    )
+    model: str = Field(default="", description="the model's name there")
+    api_key_env: str = Field(
+        default="OPENAI_API_KEY", description="environment variable that holds the endpoint's key"
+    )
+    timeout: float = Field(default=120, gt=0, description="seconds that one answer may take")
+
+
 class Dataset(_Section):
     """What `patternhub dataset build` makes of the patterns."""
 
@@ -163,6 +177,7 @@ class Config(_Section):
     embedding: Embedding = Embedding()
     store: Store = Store()
     search: Search = Search()
+    generator: Generator = Generator()
     dataset: Dataset = Dataset()
 
 

@@ -156,6 +156,21 @@ class SearchResult:
         }
 
 
+class Generator(Protocol):
+    """Messages to text. Inject your own to test or to use another model."""
+
+    @property
+    def name(self) -> str: ...
+
+    def generate(self, messages: Sequence[Message], *, max_tokens: int = 512) -> str:
+        """What the model answers.
+
+        Raises:
+            HubError: it cannot be reached, or answers no text.
+        """
+        ...
+
+
 class Encoder(Protocol):
     """Text to unit vectors. Inject your own to test or to use another model.
 
