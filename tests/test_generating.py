@@ -99,7 +99,7 @@ def test_an_endpoint_that_is_gone_ends_the_run_and_keeps_what_it_answered(tmp_pa
         ("def test(:\n", {"not 6 to 120 words": 4, "does not parse": 4}),
         ("def test_nothing():\n    pass\n",
          {"not 6 to 120 words": 4, "does not name what it tests": 4}),
-        (CODE, {"repeats the code": 4, "checks nothing": 4}),
+        (CODE.replace("\n\n\n", "\n\n"), {"repeats the code": 4, "checks nothing": 4}),
         (f"{INSTRUCTION} Written by {'Chat' + 'GPT'}.",
          {"a forbidden term": 4, "does not parse": 4}),
     ],
