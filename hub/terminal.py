@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
+    from hub.dataset.checking import ValidationReport
+    from hub.dataset.importing import ImportReport
     from hub.doctor import Check
     from hub.reporting import IndexReport, Progress
     from hub.status import Status
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
 SHOWN_LINES = 4  # of a hit's text
 PLAIN_EVERY = 10.0  # seconds between two lines where there is no terminal
-UNITS = {"patterns": "B of source", "vectors": "vectors", "measuring": "tiers"}
+UNITS = {"patterns": "B of source", "validated": "B", "vectors": "vectors", "measuring": "tiers"}
 STEPS = "steps"  # the unit of every other stage
 
 
@@ -134,6 +136,26 @@ def pattern_text(
     facts += [_line(f"method {p.location}  {p.signature}  id {p.id[:10]}") for p in outline]
     text = "\n".join(map(_line, pattern.text.strip("\n").split("\n")))
     return "\n".join(facts) + "\n\n" + text
+
+
+def validation_text(report: ValidationReport) -> str:
+    """A line for each rule that was broken, with how often and where first; what was done."""
+    lines = [f"{report.rows} rows, {report.failing} with errors"]
+    for rule, count in report.findings.most_common():
+        path, first = report.first[rule]
+        where = f"{path}:{first.row}: {first.place}: {first.message} ({first.fix})"
+        lines.append(_line(f"  {first.level:7} {rule:15} {count:7}  {where}"))
+    if report.is_fixed:
+        lines.append(f"  repaired {report.repaired}, dropped {_counts(report.dropped)}")
+    return "\n".join(lines)
+
+
+def import_summary(report: ImportReport) -> str:
+    """What was kept, and what was not by the rule that it breaks."""
+    return (
+        f"kept {report.kept} of {report.rows} rows in {report.path}\n"
+        f"  repaired {report.repaired}, dropped {_counts(report.dropped)}"
+    )
 
 
 def tune_summary(report: TuneReport) -> str:

@@ -75,7 +75,9 @@ class Example:
 
     ``prompt`` ends with the user's turn, ``completion`` is what the assistant answers. ``infill``
     is the same example for a model with fill-in-the-middle tokens, where the task is one of those.
-    ``patterns`` are the ids of what it was made from, the completion's first.
+    ``source`` to ``symbol`` say where the completion stands. ``files`` are all files that are
+    shown, as ``source/path``: none of them may be on both sides of a split. ``patterns`` are the
+    ids of what it was made from. Both begin with the completion's.
     """
 
     task: str
@@ -83,20 +85,16 @@ class Example:
     completion: tuple[Message, ...]
     language: str
     category: str = "unclassified"
+    quality: float = 0.0
     infill: Infill | None = None
     source: str
     path: str
     start_line: int
     end_line: int
     symbol: str = ""
+    files: tuple[str, ...]
     patterns: tuple[str, ...] = ()
     commit: str = ""
-    quality: float = 0.0
-
-    @property
-    def group(self) -> str:
-        """What must not be on both sides of a split: the file."""
-        return f"{self.source}/{self.path}"
 
 
 CHUNK_FIELDS = tuple(f.name for f in fields(Chunk))
