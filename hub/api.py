@@ -15,8 +15,11 @@ if TYPE_CHECKING:
 
     from hub.config import Mode, Tier
     from hub.curate.duplicates import DuplicatesReport
+    from hub.curate.rules import Finding
     from hub.dataset.build import BuildReport
+    from hub.dataset.checking import ValidationReport
     from hub.dataset.export import ExportReport
+    from hub.dataset.importing import ImportReport
     from hub.reporting import IndexReport, Progress
     from hub.search.retrieval import Retriever
     from hub.status import Status
@@ -240,6 +243,57 @@ class Hub:
                 self.workspace, retriever, Path(out), formats, progress or silent
             )
         )
+
+    def validate(
+        self,
+        dataset: str | Path | None = None,
+        *,
+        fix: bool = False,
+        on_finding: Callable[[Path, Finding], None] = lambda _path, _finding: None,
+        progress: Progress | None = None,
+    ) -> ValidationReport:
+        """Check every row of a dataset against every rule; nothing need be indexed.
+
+        Args:
+            dataset: A file of JSON lines, or a folder of them; by default what was built last.
+            fix: Mend what can be mended without a doubt, and drop rows that still break a rule.
+            on_finding: Called with the file and each finding, in order.
+            progress: Called with the bytes that are done.
+
+        Raises:
+            HubError: no dataset, one that cannot be read or written, or a convention or tokenizer
+                in hub.toml that cannot be used.
+        """
+        from hub.curate.validate import Validator
+        from hub.dataset.checking import check_dataset, last_build
+        from hub.reporting import silent
+
+        workspace = self.workspace
+        return check_dataset(
+            Path(dataset) if dataset else last_build(workspace.store_folder),
+            Validator.from_config(workspace.config, workspace.folder),
+            fix=fix,
+            on_finding=on_finding,
+            progress=progress or silent,
+        )
+
+    def import_examples(self, source: str, *, name: str = "", category: str = "") -> ImportReport:
+        """Keep the sound rows of an existing dataset as examples of this hub.
+
+        Args:
+            source: A file of JSON lines, a folder, or ``owner/name[:config]`` on the Hub.
+            name: What the hub calls it; by default after the source.
+            category: Of rows that do not name one.
+
+        Raises:
+            HubError: nothing is there, it cannot be reached or read, or no row passes.
+        """
+        from hub.curate.validate import Validator
+        from hub.dataset.importing import import_examples
+
+        folder = self.workspace.folder
+        validator = Validator.from_config(self.workspace.config, folder)
+        return import_examples(source, folder, validator, name=name, category=category)
 
     def tune(
         self,

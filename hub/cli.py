@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from hub.api import Hub
     from hub.config import Tier
+    from hub.curate.rules import Finding
 
 
 class _Group(click.Group):
@@ -277,6 +278,66 @@ def publish(out: Path, as_json: bool, **options: Any) -> None:
         print_json(report.to_json())
     else:
         click.echo(publish_summary(report, sent=not options["dry_run"]))
+
+
+@main.command()
+@click.argument("dataset", required=False, type=click.Path(path_type=Path))
+@click.option("--fix", is_flag=True, help="Mend what is safe to mend, drop what breaks a rule.")
+@json_option
+@click.pass_obj
+def validate(folder: Path | None, dataset: Path | None, fix: bool, as_json: bool) -> None:
+    """Check every row of a dataset; none given: what was built last.
+
+    Exit status 1 if a row breaks a rule. --json prints a finding a line, the summary last.
+    """
+    from hub.terminal import index_progress, validation_text
+
+    def show(path: Path, finding: Finding) -> None:
+        if as_json:
+            print_json({"file": str(path), **finding.to_json()})
+
+    with index_progress() as progress:
+        report = open_hub(folder).validate(dataset, fix=fix, on_finding=show, progress=progress)
+    if as_json:
+        print_json(report.to_json())
+    else:
+        click.echo(validation_text(report))
+    sys.exit(0 if report.ok else 1)
+
+
+@main.group()
+def examples() -> None:
+    """Examples that were written by hand, or imported."""
+
+
+@examples.command()
+@click.option("--category", required=True, help="What the example is about.")
+@click.option("--task", default="implement", show_default=True, help="What it teaches.")
+@click.pass_obj
+def new(folder: Path | None, category: str, task: str) -> None:
+    """Write a file to fill in: a prompt, and what answers it."""
+    from hub.config import find_hub
+    from hub.dataset.handwritten import new_example
+
+    path = new_example(folder or find_hub(Path.cwd()), category, task)
+    click.echo(f"wrote {path}; fill in the prompt and the completion")
+
+
+@examples.command("import")
+@click.argument("source", metavar="FILE.jsonl | HUB_DATASET[:CONFIG]")
+@click.option("--name", default="", help="What the hub calls it; default: after the source.")
+@click.option("--category", default="", help="Of rows that do not name one.")
+@json_option
+@click.pass_obj
+def import_(folder: Path | None, source: str, name: str, category: str, as_json: bool) -> None:
+    """Keep the sound rows of an existing dataset as examples."""
+    from hub.terminal import import_summary
+
+    report = open_hub(folder).import_examples(source, name=name, category=category)
+    if as_json:
+        print_json(report.to_json())
+    else:
+        click.echo(import_summary(report))
 
 
 @main.group(invoke_without_command=True)

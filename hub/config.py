@@ -9,9 +9,9 @@ import difflib
 import json
 import tomllib
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from hub.errors import HubError
 
@@ -146,6 +146,9 @@ class Dataset(_Section):
     max_chars: int = Field(
         default=12_000, ge=200, description="a longer example is dropped; characters"
     )
+    max_tokens: int = Field(
+        default=2048, ge=1, description="a longer example is dropped, where a tokenizer is named"
+    )
     caps: dict[str, int] = Field(
         default={}, description="most examples of a category, by its name; '*' is every other"
     )
@@ -160,8 +163,31 @@ class Dataset(_Section):
     )
     tokenizer: str = Field(
         default="",
-        description="folder or name of the tokenizer whose chat template the format 'text' uses",
+        description="folder or name of the tokenizer of the model to train, on this machine",
     )
+
+
+class Convention(_Section):
+    """A rule of the team's own about the code in examples; as many as there are."""
+
+    name: str = Field(min_length=1, description="what findings call it")
+    kind: Literal["require", "forbid"] = Field(default="forbid", description="require or forbid")
+    regex: str = Field(default="", description="a regular expression; or")
+    ast_grep: str | dict[str, Any] = Field(
+        default="", description="an ast-grep pattern or rule, which needs a language"
+    )
+    language: str = Field(default="", description="only code in this language")
+    category: str = Field(default="", description="only examples of this category")
+    level: Literal["error", "warning"] = Field(default="error", description="error or warning")
+    message: str = Field(default="", description="what to tell who breaks it")
+
+    @model_validator(mode="after")
+    def _one_pattern(self) -> Self:
+        if bool(self.regex) == bool(self.ast_grep):
+            raise ValueError("give it either a regex or an ast_grep rule")
+        if self.ast_grep and not self.language:
+            raise ValueError("an ast_grep rule needs a language")
+        return self
 
 
 class Config(_Section):
@@ -179,6 +205,7 @@ class Config(_Section):
     search: Search = Search()
     generator: Generator = Generator()
     dataset: Dataset = Dataset()
+    conventions: list[Convention] = Field(default=[], description=str(Convention.__doc__))
 
 
 def load_config(folder: Path) -> Config:
@@ -226,7 +253,10 @@ def _explain(problem: Any) -> str:
 def _keys(section: tuple[Any, ...]) -> list[str]:
     model: type[BaseModel] = Config
     for name in section:
-        annotation = model.model_fields[str(name)].annotation
+        if isinstance(name, int):  # which of several tables
+            continue
+        annotation: Any = model.model_fields[str(name)].annotation
+        annotation = _tables(annotation) or annotation
         if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
             return []
         model = annotation
@@ -241,13 +271,23 @@ def config_template(sources: list[str]) -> str:
         section = field.annotation
         if isinstance(section, type) and issubclass(section, BaseModel):
             lines += [f"# {section.__doc__}", f"[{name}]", *_fields(section)]
+        elif tables := _tables(field.annotation):
+            lines += [f"# {field.description}", f"# [[{name}]]"]
+            lines += [f"# {line}" for line in _fields(tables) if line]
     return "\n".join(lines)
+
+
+def _tables(annotation: Any) -> type[BaseModel] | None:
+    """The section that a list of tables repeats."""
+    inner = next(iter(get_args(annotation)), None)
+    return inner if isinstance(inner, type) and issubclass(inner, BaseModel) else None
 
 
 def _fields(section: type[BaseModel]) -> list[str]:
     lines = []
     for name, field in section.model_fields.items():
-        lines += [f"# {field.description}", f"{name} = {_toml(field.default)}", ""]
+        default = "" if field.is_required() else field.default
+        lines += [f"# {field.description}", f"{name} = {_toml(default)}", ""]
     return lines
 
 

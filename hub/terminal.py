@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from hub.curate.clusters import Cluster
     from hub.curate.duplicates import DuplicatesReport
     from hub.dataset.build import BuildReport
+    from hub.dataset.checking import ValidationReport
     from hub.dataset.export import ExportReport
+    from hub.dataset.importing import ImportReport
     from hub.dataset.publish import PublishReport
     from hub.doctor import Check
     from hub.reporting import IndexReport, Progress
@@ -32,6 +34,7 @@ SHOWN_MEMBERS = 10  # of a cluster
 PLAIN_EVERY = 10.0  # seconds between two lines where there is no terminal
 UNITS = {
     "patterns": "B of source",
+    "validated": "B",
     "vectors": "vectors",
     "measuring": "tiers",
     "reading": "patterns",
@@ -204,6 +207,26 @@ def history_summary(report: HistoryReport) -> str:
         f"  functions  {_counts(+report.functions_left_out)}",
     ]
     return "\n".join(lines)
+
+
+def validation_text(report: ValidationReport) -> str:
+    """A line for each rule that was broken, with how often and where first; what was done."""
+    lines = [f"{report.rows} rows, {report.failing} with errors"]
+    for rule, count in report.findings.most_common():
+        path, first = report.first[rule]
+        where = f"{path}:{first.row}: {first.place}: {first.message} ({first.fix})"
+        lines.append(_line(f"  {first.level:7} {rule:15} {count:7}  {where}"))
+    if report.is_fixed:
+        lines.append(f"  repaired {report.repaired}, dropped {_counts(report.dropped)}")
+    return "\n".join(lines)
+
+
+def import_summary(report: ImportReport) -> str:
+    """What was kept, and what was not by the rule that it breaks."""
+    return (
+        f"kept {report.kept} of {report.rows} rows in {report.path}\n"
+        f"  repaired {report.repaired}, dropped {_counts(report.dropped)}"
+    )
 
 
 def tune_summary(report: TuneReport) -> str:

@@ -23,12 +23,31 @@ if TYPE_CHECKING:
     from hub.types import Pattern
 
 MAX_DEPTH = 160  # of nodes and inferences inside one another; Python's own stack ends at 1,000
-_SET_UPS = (
-    "__init__ __post_init__ constructor setUp asyncSetUp setUpClass setup setup_method"
-    " setup_class".split()
-)
+_SET_UPS = [
+    "__init__",
+    "__post_init__",
+    "constructor",
+    "setUp",
+    "asyncSetUp",
+    "setUpClass",
+    "setup",
+    "setup_method",
+    "setup_class",
+]
 _WITH = ("enter", "aenter", "exit", "aexit")
-_ITERATE = {"list", "set", "tuple", "dict", "sorted", "sum", "any", "all", "min", "max", "enumerate"}
+_ITERATE = {
+    "list",
+    "set",
+    "tuple",
+    "dict",
+    "sorted",
+    "sum",
+    "any",
+    "all",
+    "min",
+    "max",
+    "enumerate",
+}
 _FIXTURE = re.compile(r"^\s*@(?:[\w.]*\.)?fixture\b", re.MULTILINE)
 _PROPERTY = re.compile(r"^\s*@[\w.]*property\b|^\s*(?:static\s+)?get\s", re.MULTILINE)
 _TRANSPARENT = re.compile(
@@ -450,17 +469,40 @@ def _table(*rows: tuple[str, _Reader]) -> dict[str, _Reader]:
 
 
 _FUNCTIONS = frozenset(
-    "function_definition function_declaration generator_function_declaration method_definition"
-    " function_expression arrow_function method_declaration constructor_declaration".split()
+    [
+        "function_definition",
+        "function_declaration",
+        "generator_function_declaration",
+        "method_definition",
+        "function_expression",
+        "arrow_function",
+        "method_declaration",
+        "constructor_declaration",
+    ]
 )
 _CLASSES = frozenset(
-    "class_definition class_declaration class abstract_class_declaration interface_declaration"
-    " enum_declaration record_declaration type_spec".split()
+    [
+        "class_definition",
+        "class_declaration",
+        "class",
+        "abstract_class_declaration",
+        "interface_declaration",
+        "enum_declaration",
+        "record_declaration",
+        "type_spec",
+    ]
 )
 _CLOSED = _FUNCTIONS | _CLASSES | {"decorated_definition"}
 _DOTTED = frozenset(
-    "attribute member_expression selector_expression field_access qualified_type"
-    " scoped_type_identifier nested_type_identifier".split()
+    [
+        "attribute",
+        "member_expression",
+        "selector_expression",
+        "field_access",
+        "qualified_type",
+        "scoped_type_identifier",
+        "nested_type_identifier",
+    ]
 )
 _READERS = _table(
     (" ".join(sorted(_CLOSED)), Calls._definition),

@@ -15,7 +15,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from hub.curate.calls import Calls
-from hub.curate.modules import DEFINITIONS, FAMILIES, Project
+from hub.curate.modules import FAMILIES, Project
 from hub.words import split_words
 
 if TYPE_CHECKING:
@@ -99,9 +99,7 @@ def _exercised(project: Project, use: Use) -> list[Pattern]:
     exercised: list[Pattern] = []
     for symbol in symbols:
         groups = [
-            group
-            for group in project.choices(use.module, symbol)
-            if not in_test_file(group[0])
+            group for group in project.choices(use.module, symbol) if not in_test_file(group[0])
         ]
         if len(groups) > 1:
             groups = [g for g in groups if _arity(g[0].signature) == use.arguments]

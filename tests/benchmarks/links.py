@@ -9,22 +9,7 @@ links of the patterns of the same files are held against that. Needs a package i
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import subprocess
-import sys
-import tarfile
-import tempfile
-import time
-from collections import Counter
-from dataclasses import dataclass, field
-from pathlib import Path
-
-from hub.curate.linking import in_test_file, is_test, link_tests
-from hub.types import CHUNK_FIELDS, Pattern
-from indexers.code import chunk_file
-from indexers.files import list_files, read_source
+from dataclasses import dataclass
 
 _CONSTRUCTORS = (".__init__", ".__new__", ".__post_init__")
 

@@ -64,7 +64,9 @@ def _place(kind):
 def _function_of(item):
     """The function that the test's author wrote, below what decorators made of it."""
     function = inspect.unwrap(item.obj)
-    function = getattr(function, "hypothesis", None) and function.hypothesis.inner_test or function
+    function = (
+        getattr(function, "hypothesis", None) and function.hypothesis.inner_test
+    ) or function
     return getattr(inspect.unwrap(function), "__code__", None)
 
 
