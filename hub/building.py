@@ -11,8 +11,13 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from hub.curate.duplicates import find_duplicates
+from hub.curate.linking import link_tests
+from hub.curate.validate import Validator
 from hub.dataset.build import Ingredients, build, checked_options
-from hub.dataset.checks import forbidden, private, too_long
+from hub.dataset.checking import LAST_BUILD, example_check
+from hub.dataset.checks import forbidden, private
+from hub.dataset.handwritten import read_handwritten
+from hub.dataset.importing import read_imported
 from hub.errors import HubError
 from hub.sources import source_root
 from hub.store.manifest import Manifest
@@ -78,10 +83,11 @@ def _build(
     ingredients = Ingredients(
         patterns=patterns,
         annotations={},
-        tests={},
+        tests=link_tests(patterns),
         clusters=clusters,
         stand_ins=frozenset(member.pattern.id for member in duplicates.dropped),
         changes=read_history(workspace, sources, settings.commits),
+        own=[*read_handwritten(workspace.folder), *read_imported(workspace.folder)],
         vectors=vectors,
     )
     private_data: Counter[str] = Counter()
@@ -94,8 +100,11 @@ def _build(
         "patterns": _digest(patterns),
         "private": private_data,
     }
-    checks = [too_long(settings.max_chars), forbidden, private(private_data)]
-    return build(ingredients, out, settings, checks=checks, facts=facts, progress=progress)
+    validator = Validator.from_config(workspace.config, workspace.folder)
+    checks = [forbidden, private(private_data), example_check(validator)]
+    report = build(ingredients, out, settings, checks=checks, facts=facts, progress=progress)
+    (workspace.store_folder / LAST_BUILD).write_text(str(out.resolve()), encoding="utf-8")
+    return report
 
 
 def _read(retriever: Retriever) -> tuple[list[Pattern], Any]:

@@ -21,16 +21,6 @@ if TYPE_CHECKING:
     Check = Callable[[Example], Example | str]
 
 
-def too_long(limit: int) -> Check:
-    """Drops an example of more than ``limit`` characters."""
-
-    def check(example: Example) -> Example | str:
-        length = sum(len(turn.content) for turn in example.prompt + example.completion)
-        return example if length <= limit else f"longer than {limit} characters"
-
-    return check
-
-
 def forbidden(example: Example) -> Example | str:
     """Drops an example with a forbidden term: in comments and strings of code, and in all else."""
     answer = "\n\n".join(turn.content for turn in example.completion)
