@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 import hub.dataset.build as building
 from hub import Hub, HubError
+from hub.curate.leaks import leaking
 from hub.curate.shingles import WIDTH, tokens
 from hub.dataset.balance import balance, shortfalls, task_limit
 from hub.dataset.build import BuildReport, distinct
@@ -116,6 +117,31 @@ def test_a_build_is_split_without_a_leak_and_counts_what_it_dropped(
         assert stage.kept == left
     assert left == len(train) + len(test)
     assert max(Counter(row["task"] for row in [*train, *test]).values()) < 0.36 * left
+
+
+@given(
+    st.lists(st.lists(st.sampled_from("abcd"), max_size=12), max_size=12),
+    st.lists(st.lists(st.sampled_from("abcd"), max_size=12), max_size=6),
+    st.sampled_from([0.3, 0.5, 0.8, 1.0]),
+)
+def test_every_leak_is_found(
+    left: list[list[str]], right: list[list[str]], threshold: float
+) -> None:
+    """As many as when every pair is compared."""
+
+    def shingled(words: list[str]) -> set[tuple[str, ...]]:
+        return {tuple(words[i : i + WIDTH]) for i in range(len(words) - WIDTH + 1)}
+
+    expected = [
+        row
+        for row, words in enumerate(left)
+        if any(
+            a and len(a & b) >= threshold * len(a | b)
+            for a, b in ((shingled(words), shingled(other)) for other in right)
+        )
+    ]
+    texts = ([" ".join(words) for words in side] for side in (left, right))
+    assert leaking(*texts, threshold=threshold) == expected
 
 
 def test_the_card_and_the_report_say_what_is_there(indexed: Hub, tmp_path: Path) -> None:

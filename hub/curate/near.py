@@ -14,12 +14,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hub.curate.shingles import WIDTH, Sets, mixed, shingles, tokens
+from hub.curate.shingles import mixed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from hub.curate.shingles import Hashes, Pairs, Similarities
+    from hub.curate.shingles import Hashes, Pairs, Sets, Similarities
 
 ROWS = 4  # hashes a band
 MISSED = 0.003  # share of pairs exactly at the threshold that no band proposes
@@ -51,14 +49,6 @@ def near_pairs(sets: Sets, threshold: float) -> tuple[Pairs, Similarities]:
         raise ValueError(f"a Jaccard threshold of {threshold}: from {LOWEST} to 1 is possible")
     candidates = _agreeing(band_keys(sets, band_count(threshold)))
     return sets.similar(candidates[sets.sizes[candidates[:, 0]] > 0], threshold)
-
-
-def leaking(texts: Sequence[str], held_out: Sequence[str], *, threshold: float) -> list[int]:
-    """Rows of ``texts`` that are as similar as that to any of ``held_out``."""
-    both = [tokens(text) for text in (*texts, *held_out)]
-    sets = Sets.of(shingles(words if len(words) >= WIDTH else []) for words in both)
-    pairs, _ = near_pairs(sets, threshold)
-    return sorted({int(i) for i, j in pairs if i < len(texts) <= j})
 
 
 def band_count(threshold: float) -> int:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from hub.buckets import bucket
-from hub.curate.near import leaking
+from hub.curate.leaks import leaking
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
