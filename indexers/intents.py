@@ -5,11 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from indexers.functions import signature_tokens
-
 if TYPE_CHECKING:
     from indexers.commit_messages import Message
-    from indexers.functions import Function, Tokens
 
 BUG_FIX = "bug fix"
 PERFORMANCE = "performance"
@@ -18,7 +15,6 @@ SECURITY = "security"
 RENAME = "rename"
 API_CHANGE = "API change"
 OTHER = "other"
-INTENTS = (BUG_FIX, PERFORMANCE, READABILITY, SECURITY, RENAME, API_CHANGE, OTHER)
 
 _BY_TYPE = {
     "fix": BUG_FIX, "bugfix": BUG_FIX, "hotfix": BUG_FIX, "bug": BUG_FIX,
@@ -65,62 +61,19 @@ _TIDYING = re.compile(  # what a compiler or linter complains of is no bug
     r"|^move\b.*\b(?:separate|seperate|own|helper)\b",
     re.IGNORECASE,
 )
-_TEST_PATH = re.compile(
-    r"(?:^|/)(?:tests?|testing|testdata|__tests__|__mocks__|specs?|fixtures|benches|benchmarks?)/"
-    r"|(?:^|/)(?:test_[^/]*|conftest)\.py$|_test\.(?:py|go|rs)$|[.-](?:test|spec|bench|test-d)\.\w+$"
-    r"|Tests?\.(?:java|kt|cs|swift)$|_(?:spec|test)\.rb$|(?:^|/)tests?\.rs$",
-    re.IGNORECASE,
-)
-_NO_IDENTIFIER = frozenset(
-    {"true", "false", "none", "null", "nil", "undefined", "nan", "self", "this", "super"}
-)
 
 
-def intent_of_message(message: Message, raw: str) -> str:
-    """What type and words of a commit say; "" where only the change can tell.
+def intent_of(message: Message, raw: str, shown: str) -> str:
+    """One of the intents above; ``shown`` is what the change alone shows, for want of words.
 
     ``raw`` is the message as it was written: references such as a CVE number are in its prefixes.
     """
-    if message.type in ("fix", "bugfix", "hotfix", "bug") and _SECURITY.search(raw):
+    said = _BY_TYPE.get(message.type, "")
+    if said in ("", BUG_FIX) and _SECURITY.search(raw if said else raw.partition("\n")[0]):
         return SECURITY
-    if message.type in _BY_TYPE:
-        return _BY_TYPE[message.type]
-    if _SECURITY.search(raw.partition("\n")[0]):
-        return SECURITY
+    if said:
+        return said
     if _TIDYING.search(message.subject):
         return READABILITY
     found = (intent for intent, words in _WORDS.items() if words.search(message.subject))
-    return next(found, "")
-
-
-def intent_of_change(before: Function, after: Function, old: Tokens, new: Tokens) -> str:
-    """What the two versions show: one identifier renamed throughout, or another signature."""
-    if is_rename(old, new, before.name):
-        return RENAME
-    if signature_tokens(before) != signature_tokens(after):
-        return API_CHANGE
-    return OTHER
-
-
-def is_rename(old: Tokens, new: Tokens, name: str) -> bool:
-    """Whether only one identifier differs, replaced throughout by one that was not there.
-
-    An identifier that stands there once, and is not the function's own ``name``, may as well be
-    another thing and not the same by another name.
-    """
-    if len(old.texts) != len(new.texts):
-        return False
-    changed = {(a, b) for a, b in zip(old.texts, new.texts, strict=True) if a != b}
-    if len(changed) != 1:
-        return False
-    before, after = changed.pop()
-    if before != name and old.texts.count(before) == 1:
-        return False
-    are_names = before in old.identifiers and after in new.identifiers
-    is_throughout = before not in new.texts and after not in old.texts
-    return are_names and is_throughout and not {before.lower(), after.lower()} & _NO_IDENTIFIER
-
-
-def is_test(path: str, kind: str = "") -> bool:
-    """Whether a file, or a function of that kind in it, tests others."""
-    return kind == "test" or _TEST_PATH.search(path) is not None
+    return next(found, shown)
