@@ -149,7 +149,7 @@ def history_summary(report: HistoryReport) -> str:
         f"  intent     {_counts(report.by_intent)}",
         f"  language   {_counts(report.by_language)}",
     ]
-    left_out = (+report.left_out).most_common()
+    left_out = report.left_out.most_common()
     return "\n".join([*lines, *(f"  left out {count:6}  {reason}" for reason, count in left_out)])
 
 

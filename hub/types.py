@@ -105,7 +105,7 @@ class Change:
 
     ``path`` is the file's after the commit. ``before`` and ``after`` are the function's text with
     its comments, decorators and indentation; ``before_line`` and ``after_line`` its 1-based first
-    lines. ``subject`` and ``body`` are the message without prefixes and trailers, and ``intent`` why
+    lines. ``subject`` and ``body`` are the message without prefixes and trailers. ``intent`` is why
     it was changed: "bug fix", "performance", "readability", "security", "rename", "API change" or
     "other".
     """

@@ -86,7 +86,7 @@ _UNWANTED = {
     "bump": r"^bump\b|^(?:release|publish|tag|v)?\W*v?\d+\.\d+|\b(?:dependabot|renovate)\b"
     r"|^(?:update|upgrade|pin|unpin)\b.*\b(?:dependenc\w+|deps|requirements|lock ?files?)\b"
     r"|^(?:release|publish|tag|prepare|cut|set|update|upgrade|pin|increment|start)\b.*"
-    r"\b(?:version|release|changelog|v?\d+(?:\.\w+)+)\W*$",
+    r"\b(?:version|release|changelog|v\d+|\d+(?:\.\w+)+)\W*$",
     "formatting": r"\b(?:gofmt|goimports|rustfmt|cargo fmt|prettier|isort|clang-format|yapf|pep ?8"
     r"|black|flake8|pylint|eslint|ruff|lint(?:er|ing|s)?|white ?space|(?:re-?)?formatting"
     r"|cod(?:e|ing) style)\b|^(?:re-?)?(?:format|indent)\b.*\b(?:code|files?|imports?|source)\b",

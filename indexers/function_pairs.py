@@ -153,8 +153,8 @@ def _renamed(gone: list[Function], come: list[Function], left_out: Counter[str])
                 pairs.append(Pair(before, after, RENAME))
                 gone.remove(before)
                 break
-    left_out["function: added"] += len(come) - len(pairs)
-    left_out["function: deleted"] += len(gone)
+    left_out.update(["function: added"] * (len(come) - len(pairs)))
+    left_out.update(["function: deleted"] * len(gone))
     return pairs
 
 

@@ -52,6 +52,7 @@ _TEST_PATH = re.compile(
     r"|Tests?\.(?:java|kt|cs|swift)$|_(?:spec|test)\.rb$|(?:^|/)tests?\.rs$",
     re.IGNORECASE,
 )
+_FOLLOWS = "test that follows a change"
 _NOT_OF_TESTS = {API_CHANGE, PERFORMANCE, SECURITY}
 
 
@@ -76,7 +77,7 @@ class HistoryReport:
             "pairs": self.pairs,
             "by_intent": dict(self.by_intent),
             "by_language": dict(self.by_language),
-            "left_out": dict(+self.left_out),
+            "left_out": dict(self.left_out),
         }
 
 
@@ -152,8 +153,8 @@ class _Reader:
         found = [(f.path, pair) for f in code or files for pair in self._pairs(f, contents)]
         if code:  # the message is about it, and says nothing true of the tests that follow it
             kept = [(path, pair) for path, pair in found if not _is_test(path, pair.after)]
-            self.left_out["file: test that follows a change"] += len(files) - len(code)
-            self.left_out["function: test that follows a change"] += len(found) - len(kept)
+            self.left_out.update([f"file: {_FOLLOWS}"] * (len(files) - len(code)))
+            self.left_out.update([f"function: {_FOLLOWS}"] * (len(found) - len(kept)))
             found = kept
         if len(found) > MAX_FUNCTIONS:
             raise LeftOut("too many functions")

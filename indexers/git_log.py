@@ -11,7 +11,6 @@ import os
 import subprocess
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO, TYPE_CHECKING, NamedTuple
 
@@ -21,6 +20,7 @@ from indexers.git import GitError, kill_git, run_git, start_git
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from datetime import date
+    from pathlib import Path
 
 MAX_FILES = 100  # of a commit
 MAX_BLOB = 1_000_000  # bytes
@@ -28,17 +28,9 @@ _MAX_FIELD = 1_000_000  # bytes of a message or path: what is longer is cut
 _READ = 65536
 _MAX_FAILURES = 3  # a lost tree is missed by its own commit and by the next one
 _LOG = (
-    "log", "--no-merges", "--raw", "-z", "--no-abbrev", "--find-renames", f"-l{MAX_FILES}",
-    "--no-color", "--encoding=UTF-8", "--format=%H%x00%B",
+    "-c", "log.showRoot=false", "log", "--no-merges", "--raw", "-z", "--no-abbrev",
+    "--find-renames", f"-l{MAX_FILES}", "--no-color", "--encoding=UTF-8", "--format=%H%x00%B",
 )  # fmt: skip
-_CONFIG = """[core]
-    repositoryformatversion = 1
-    bare = true
-[log]
-    showRoot = false
-[extensions]
-    objectFormat = {object_format}
-"""
 
 
 class FileChange(NamedTuple):
@@ -85,7 +77,7 @@ def open_history(repository: Path) -> Iterator[History]:
         answer = run_git(["rev-parse", *paths, "HEAD^{commit}"], cwd=place)
     except GitError as error:
         raise HubError(
-            f"{repository} has no git history to read: {error.reason}. Name a checkout with"
+            f"{repository} has no git history to read ({error.reason}). Name a checkout with"
             " commits, a folder in one, or a bare repository; git log must work there."
         ) from error
     except (OSError, RuntimeError, ValueError) as error:
@@ -104,10 +96,8 @@ def open_history(repository: Path) -> Iterator[History]:
         environment["GIT_SHALLOW_FILE"] = str(place / shallow)
     scratch = TemporaryDirectory(prefix="patternhub-history-", ignore_cleanup_errors=True)
     with scratch as ours, ExitStack() as processes:
-        for name in ("refs", "objects"):
-            Path(ours, name).mkdir()
-        Path(ours, "HEAD").write_text("ref: refs/heads/main\n")
-        Path(ours, "config").write_text(_CONFIG.format(object_format=object_format))
+        init = ["init", "--quiet", "--bare", "--template=", f"--object-format={object_format}"]
+        run_git([*init, "--", ours], cwd=ours)
         environment["GIT_DIR"] = ours
         yield History(place, environment, head, processes)
 
