@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import re
-import textwrap
 import warnings
 from collections import Counter
 from itertools import chain, pairwise, zip_longest
@@ -29,7 +28,6 @@ _CLOSERS = {b")", b"]", b"}", b">"}
 _SEMICOLON_IS_STYLE = {"javascript", "jsx", "typescript", "tsx"}
 _QUOTE = re.compile(rb"[A-Za-z]{0,2}'{1,3}")
 _NO_NAME = frozenset(b"true false none null nil undefined nan self this".split())
-_ENDS_BLOCK = None
 
 Token = tuple[bytes, bool]  # a leaf of the syntax tree, and whether it is a name
 _NO_TOKEN: Token = (b"", False)
@@ -135,10 +133,11 @@ def _parses(function: Function) -> bool:
     if any(node.has_error for node in function.nodes):
         return False
     if function.language == "python":
+        text = f"if True:\n{function.text}" if function.text[0].isspace() else function.text
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                ast.parse(textwrap.dedent(function.text))
+                ast.parse(text)
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             return False
     return True
@@ -175,14 +174,15 @@ def _leaves(top: Node, language: str) -> Iterator[Token]:
     """A string's text lies between its escape sequences and belongs to no leaf of its own."""
     data, base, position = top.text or b"", top.start_byte, top.start_byte
     comments, has_blocks = GRAMMARS[language].comments, language == "python"
-    ahead: list[Node | None] = [top]
+    ahead: list[Node | None] = [top]  # None where a block of Python ends
     while ahead:
         node = ahead.pop()
-        if node is _ENDS_BLOCK:
+        if node is None:
             yield b"}", False
             continue
         start, end = node.start_byte, node.end_byte
-        if between := data[position - base : start - base].strip():
+        between = data[position - base : start - base]
+        if between and not between.isspace():
             yield between, False
         position = start
         if node.type in comments or (has_blocks and _is_docstring(node)):
@@ -190,7 +190,7 @@ def _leaves(top: Node, language: str) -> Iterator[Token]:
         elif node.child_count:
             if has_blocks and node.type == "block":
                 yield b"{", False
-                ahead.append(_ENDS_BLOCK)
+                ahead.append(None)
             ahead += reversed(node.children)
         elif end > start:
             position = end

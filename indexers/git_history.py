@@ -150,14 +150,16 @@ class _Reader:
         if code and not message.is_about_code:
             raise LeftOut("subject not about the code")
         contents = self._contents(code or files)
-        found = [(f.path, pair) for f in code or files for pair in self._pairs(f, contents)]
+        found: list[tuple[str, Pair]] = []
+        for file in code or files:
+            found += [(file.path, pair) for pair in self._pairs(file, contents)]
+            if len(found) > MAX_FUNCTIONS:
+                raise LeftOut("too many functions")
         if code:  # the message is about it, and says nothing true of the tests that follow it
             kept = [(path, pair) for path, pair in found if not _is_test(path, pair.after)]
             self.left_out.update([f"file: {_FOLLOWS}"] * (len(files) - len(code)))
             self.left_out.update([f"function: {_FOLLOWS}"] * (len(found) - len(kept)))
             found = kept
-        if len(found) > MAX_FUNCTIONS:
-            raise LeftOut("too many functions")
         if not found:
             raise LeftOut("no function to learn from")
         return [_change(commit, message, raw, path, pair) for path, pair in found]

@@ -18,7 +18,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import textwrap
 import time
 import warnings
 from pathlib import Path
@@ -189,7 +188,7 @@ def _parses(text: str, language: str) -> bool:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                ast.parse(textwrap.dedent(text))
+                ast.parse(f"if True:\n{text}" if text[0].isspace() else text)
         except (SyntaxError, ValueError):
             return False
         return True
