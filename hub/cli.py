@@ -396,14 +396,15 @@ def compare(folder: Path | None, as_json: bool) -> None:
 
 @main.command()
 @click.argument("repository", type=click.Path(path_type=Path), default=".", metavar="[PATH]")
-@click.option("--max-commits", type=click.IntRange(1), help="Read the newest N commits only.")
+@click.option("--count", type=click.IntRange(1), help="Read the newest N commits only.")
 @click.option("--since", type=click.DateTime(["%Y-%m-%d"]), help="Read back to this day (UTC).")
-@click.option("--out", type=click.Path(path_type=Path), help="Write the pairs as JSON lines.")
+@click.option(
+    "--output", "-o", type=click.Path(path_type=Path), help="Write changes as JSON lines."
+)
 @json_option
 def history(
-    repository: Path, max_commits: int | None, since: datetime | None, out: Path | None,
-    as_json: bool,
-) -> None:  # fmt: skip
+    repository: Path, count: int | None, since: datetime | None, output: Path | None, as_json: bool
+) -> None:
     """Find functions before and after the commits that changed them, and say why."""
     from dataclasses import asdict
 
@@ -412,17 +413,16 @@ def history(
     from indexers.git_history import HistoryReport, read_changes
 
     report = HistoryReport()
+    day = since.date() if since else None
 
     def rows() -> Iterator[dict[str, Any]]:
-        day = since.date() if since else None
-        changes = read_changes(repository, max_commits=max_commits, since=day, report=report)
         with index_progress() as show:
-            for change in changes:
+            for change in read_changes(repository, count=count, since=day, report=report):
                 show("commits", report.commits, report.commits_total)
                 yield asdict(change)
 
-    if out:
-        write_rows(out, rows())
+    if output:
+        write_rows(output, rows())
     else:
         for _ in rows():
             pass

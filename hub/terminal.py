@@ -196,17 +196,14 @@ def publish_summary(report: PublishReport, *, sent: bool) -> str:
 
 
 def history_summary(report: HistoryReport) -> str:
-    """How many pairs of which kind, and what was left out by reason."""
+    """How many changes for which reason, and what was left out by reason."""
     lines = [
-        f"{report.pairs} pairs in {report.commits} commits, merges not counted",
+        f"{report.pairs} changes in {report.commits} commits, merges not counted",
         f"  intent     {_counts(report.by_intent)}",
         f"  language   {_counts(report.by_language)}",
-        "left out",
-        f"  commits    {_counts(+report.commits_left_out)}",
-        f"  files      {_counts(+report.files_left_out)}",
-        f"  functions  {_counts(+report.functions_left_out)}",
     ]
-    return "\n".join(lines)
+    left_out = report.left_out.most_common()
+    return "\n".join([*lines, *(f"  left out {count:6}  {reason}" for reason, count in left_out)])
 
 
 def validation_text(report: ValidationReport) -> str:

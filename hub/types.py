@@ -103,8 +103,9 @@ class Change:
 
     ``path`` is the file's after the commit. ``before`` and ``after`` are the function's text with
     its comments, decorators and indentation; ``before_line`` and ``after_line`` its 1-based first
-    lines. ``body`` is the message without subject and trailers, ``intent`` why it was changed, and
-    ``date`` the author's, ISO 8601 in UTC ("" where the commit has none that exists).
+    lines. ``subject`` and ``body`` are the message without prefixes and trailers. ``intent`` is why
+    it was changed: "bug fix", "performance", "readability", "security", "rename", "API change" or
+    "other".
     """
 
     path: str
@@ -118,7 +119,6 @@ class Change:
     body: str
     intent: str
     commit: str
-    date: str
 
 
 CHUNK_FIELDS = tuple(f.name for f in fields(Chunk))

@@ -32,8 +32,6 @@ def belongs_to_file(comment: str) -> bool:
 
 def docstring(comments: list[str]) -> str:
     """What the comments say, markers stripped; doc comments silence plain ones among them."""
-    if not comments:
-        return ""
     chosen = [comment for comment in comments if is_doc(comment)] or comments
     return inspect.cleandoc("\n".join(_stripped(comment) for comment in chosen)).strip()
 

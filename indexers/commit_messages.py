@@ -1,4 +1,4 @@
-"""What a commit message says about the code: a clean subject and body, and what they are about.
+"""What a commit message says about the code: a clean subject and body, or why it says nothing.
 
 Nothing of who wrote, reviewed or generated a change gets past here, and nothing is guessed: a
 message that does not say in the imperative what the commit does is left out, with the reason.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass
+from typing import NamedTuple
 
 MIN_WORDS = 3
 MAX_SUBJECT = 120  # characters
@@ -48,27 +48,17 @@ synchronize take teach tell test throw tidy tighten track transform translate tr
 truncate try tune turn tweak unbreak undo unify uninstall unregister unset unwrap update upgrade
 use utilise utilize validate verify wait warn widen work wrap write yield
 """.split())  # noqa: SIM905 - three hundred quotes would hide the words
-_TRAILER_WORDS = (
-    "author", "authored", "bug", "cc", "change-id", "closes", "commit", "commit-queue", "date",
-    "differential revision", "fixes", "from", "git-svn-id", "issue", "issues", "link", "merge",
-    "original-commit", "part-of", "piperorigin-revid", "pr-url", "pull request", "rebase_source",
-    "ref", "refs", "related", "relates-to", "release-note", "resolves", "see", "see-also",
-    "session-id", "test-plan", "tested", "tests", "thread",
-)
 # fmt: on
 _PERSON = re.compile(
-    r"\b[\w-]+(?:ed|en|off)[ -]by\s*:|\bco-\w+-(?:by|with)\b|\bsigned-off-by\b"
-    r"|\bpair(?:ed)?[ -]with\b"
+    r"\b[\w-]+(?:ed|en|off)[ -]by\s*:|\bco-\w+-(?:by|with)\b|\bsigned-off-by\b|\bpaired[ -]with\b"
     r"|^\W*(?:auto\W?)?(?:generated|created|written|made)\s+(?:with|by|using|via)\b"
-    r"|\b(?:generated|created|written|made|assisted)\s+(?:with|by|using|via)\W{0,3}(?:the\s+)?"
-    r"(?:claude|anthropic|chat-?gpt|gpt|openai|(?:github\s+)?copilot|gemini|cursor|codex|aider"
-    r"|devin|an?\s+ai\b|ai\b|llm)"
     r"|[\w.+-]+@[\w-]+\.[\w.-]+|^\W*(?:author|committer|commit|change-id|git-svn-id)\s*:"
     r"|^\W*\(?cherry[ -]picked from\b|^\W*this reverts commit\b",
     re.IGNORECASE,
 )
 _TRAILER = re.compile(
-    rf"(?:[A-Za-z]+(?:-[A-Za-z]+)+|{'|'.join(_TRAILER_WORDS)})\s*(?::|#|=)\s*\S", re.IGNORECASE
+    r"(?:[a-z][\w-]*|--hg--)\s*(?:[:=]\s*\S|$)|(?:closes|fixe[sd]|resolves|refs?|see)\W+\w*#?\d",
+    re.IGNORECASE,
 )
 _DASHES = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2014\u2212\ufe58\ufe63\uff0d"), "-")
 _TYPE = re.compile(
@@ -77,31 +67,54 @@ _TYPE = re.compile(
     r"|improvement)(?:[(\[]([^)\]]*)[)\]])?!?:\s*",
     re.IGNORECASE,
 )
-_PREFIX = re.compile(
-    r"\[[^\]]{1,40}\]\s*[:-]?\s*|\([\w#-]{1,20}\)\s*[:-]?\s*|:[a-z0-9_+-]{2,30}:\s*"
-    r"|(?:[A-Z][A-Z0-9]+-\d+|(?:gh|bpo)-?\d+|(?:issue\s*)?#\d+)\s*(?::|--?)\s*"
-    r"|[\w.*/@{}<>+-]+(?:\(\))?(?:,\s*[\w.*/@{}<>+-]+){0,3}:\s+"
-    r"|[^\w\s\"'`<(\[#]+\s*",
-    re.IGNORECASE,
+_TAG = re.compile(  # [tag], (scope), :emoji:, one-word-area:, and emoji
+    r"\[[^\]]{1,40}\]\s*[:-]?\s*|\([\w#-]{1,20}\)\s*[:-]?\s*|:[a-z0-9_+-]{2,30}:\s*|[^\s:`]+:\s+"
+    r"|[^\w\s\"'`<(\[#]+\s*"
 )
-_TICKET = re.compile(r"(?:[A-Z][A-Z0-9]+-\d+|#\d+)\s+")
-_AREA = re.compile(r"[^:]{1,40}:\s+")
+_AREA = re.compile(r"[^:]{1,40}:\s+|(?:[A-Z][A-Z0-9]+-|#)\d+\s+")
 _SUFFIX = re.compile(
     r"\s*[(\[](?:[^()\[\]]{0,30}\s)?(?:#|GH-|[A-Z]{2,}-)\d+(?:[\s,]+#?\d+)*[)\]]$"
     r"|[\s,.;:-]+(?:closes?|fixe?s|refs?|resolves|see)\s*:?\s+(?:gh-)?#\d+(?:[\s,and]+#\d+)*$"
     r"|\s+#\d+$|[\s;,]+$|(?<!\.)\.$",
     re.IGNORECASE,
 )
+_UNWANTED = {
+    "revert": r"^(?:revert|back(?:ed)? ?out|undo|unrevert|reapply)\b",
+    "merge": r"^merge\b.*\b(?:branch|pull|remote|request|into|master|main|upstream|tag)\b"
+    r"|^merge\W*$",
+    "work in progress": r"^(?:fixup|squash|amend)!|\bwip\b",
+    "bump": r"^bump\b|^(?:release|publish|tag|v)?\W*v?\d+\.\d+|\b(?:dependabot|renovate)\b"
+    r"|^(?:update|upgrade|pin|unpin)\b.*\b(?:dependenc\w+|deps|requirements|lock ?files?)\b"
+    r"|^(?:release|publish|tag|prepare|cut|set|update|upgrade|pin|increment|start)\b.*"
+    r"\b(?:version|release|changelog|v\d+|\d+(?:\.\w+)+)\W*$",
+    "formatting": r"\b(?:gofmt|goimports|rustfmt|cargo fmt|prettier|isort|clang-format|yapf|pep ?8"
+    r"|black|flake8|pylint|eslint|ruff|lint(?:er|ing|s)?|white ?space|(?:re-?)?formatting"
+    r"|cod(?:e|ing) style)\b|^(?:re-?)?(?:format|indent)\b.*\b(?:code|files?|imports?|source)\b",
+}
+_UNWANTED_WORDS = {r: re.compile(words, re.IGNORECASE) for r, words in _UNWANTED.items()}
+_UNWANTED_TYPES = {"revert": "revert", "style": "formatting", "release": "bump", "deps": "bump"}
+_OTHER_TYPES = {"doc", "docs", "test", "tests", "ci", "build"}
+_NOT_CODE = re.compile(
+    r"^(?:add|write|update|improve|extend|include|complete|increase)\s+(?:[\w-]+\s+){0,4}?"
+    r"(?:tests?|test cases?|benchmarks?|docs?|documentation|docstrings?|comments?|examples?"
+    r"|coverage|changelog)\b|^(?:test|document)\b"
+    r"|^(?:address|apply|incorporate)\b.*\b(?:review|comments?|feedback|suggestions?)\b",
+    re.IGNORECASE,
+)
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """A message without trailers and names; ``type`` and ``scope`` are of conventional commits."""
 
     subject: str
     body: str
     type: str = ""
     scope: str = ""
+
+    @property
+    def is_about_code(self) -> bool:
+        """Whether it may be said of code, and not only of its tests, documentation or review."""
+        return self.type not in _OTHER_TYPES and not _NOT_CODE.search(self.subject)
 
 
 def clean_message(raw: str) -> Message:
@@ -119,36 +132,25 @@ def clean_message(raw: str) -> Message:
     return Message(subject, _without_trailers("\n".join(rest)), type_, scope)
 
 
-def clean_subject(text: str) -> str:
-    """A subject without prefixes of any kind, references to issues, and its full stop."""
-    return clean_message(text).subject
-
-
 def reason_to_leave_out(message: Message) -> str:
     """Why a commit teaches nothing, by its message alone; "" if it may."""
     subject = message.subject
-    words = subject.split()
-    for reason, pattern in _UNWANTED.items():
-        if pattern.search(subject):
+    for reason, words in _UNWANTED_WORDS.items():
+        if words.search(subject):
             return reason
     if message.type in _UNWANTED_TYPES:
         return _UNWANTED_TYPES[message.type]
-    if _DEPENDENCY_SCOPE.search(message.scope):
-        return "dependency update"
-    if not words:
+    if re.search(r"\bdep(?:s|endenc(?:y|ies))\b", message.scope):
+        return "bump"
+    if not subject:
         return "no subject"
     if not is_imperative(subject):
         return "subject not imperative"
-    if len(words) < MIN_WORDS:
+    if len(subject.split()) < MIN_WORDS:
         return "subject says too little"
     if subject.endswith(("\u2026", "...")):
         return "subject cut off"
     return "subject too long" if len(subject) > MAX_SUBJECT else ""
-
-
-def is_about_code(subject: str) -> bool:
-    """Whether it may be said of code, and not only of its tests, documentation or review."""
-    return _NOT_CODE.search(subject) is None
 
 
 def is_imperative(subject: str) -> bool:
@@ -157,75 +159,27 @@ def is_imperative(subject: str) -> bool:
     return first is not None and first[0].lower() in _VERBS
 
 
-_UNWANTED = {
-    "revert": re.compile(r"^(?:revert|back(?:ed)? ?out|undo|unrevert|reapply)\b", re.IGNORECASE),
-    "merge": re.compile(
-        r"^merge\b.*\b(?:branch|pull|remote|request|into|master|main|upstream|tag)\b|^merge\W*$",
-        re.IGNORECASE,
-    ),
-    "work in progress": re.compile(r"^(?:fixup|squash|amend)!|\bwip\b", re.IGNORECASE),
-    "dependency update": re.compile(
-        r"^(?:bump|update|upgrade|pin|unpin)\b(?!.*\bversion\b)"
-        r".*\b(?:from\s+\S*\d\S*\s+to\s|to\s+v?\d|dependenc|deps\b"
-        r"|requirements?\b|lock ?files?\b|pre-commit)|\bdependabot\b|\brenovate\b"
-        r"|^(?:bump|upgrade|update)\s+(?!version)[\w@/.-]+\s*(?:to\s+)?v?\d[\w.]*$",
-        re.IGNORECASE,
-    ),
-    "version bump": re.compile(
-        r"^(?:bump|release|tag|publish|prepare|cut|set|update|increment|start)\b.*"
-        r"\b(?:version|release|changelog|v?\d+\.\d+(?:\.\w+)*)\W*$|^bump\b|^v?\d+\.\d+",
-        re.IGNORECASE,
-    ),
-    "formatting": re.compile(
-        r"\b(?:gofmt|goimports|rustfmt|cargo fmt|prettier|isort|clang-format|yapf|autopep8)\b"
-        r"|\bpyupgrade\b"
-        r"|\b(?:pep ?8|flake8|pylint|eslint|ruff|lint(?:er|ing|s)?|black)\b(?!list)"
-        r"|^(?:re-?)?format(?:\s+(?:the\s+)?(?:code|files?|imports?|everything|all|source)|$)"
-        r"|\b(?:code|coding) ?style\b|\bwhite ?space\b|^(?:re-?)?indent\b|\bcode formatting\b"
-        r"|^\w+\s+(?:some |the |file |import )*formatting\b|^formatting\b"
-        r"|\b(?:sort|order)\s+imports\b|\bstyle (?:fix|issue|error)",
-        re.IGNORECASE,
-    ),
-}
-_NOT_CODE = re.compile(
-    r"^document\b|^(?:add|write|update|improve|extend|include|complete|increase)\s+(?:\w+\s+){0,3}?"
-    r"(?:unit |regression |integration )?(?:tests?|test cases?|benchmarks?|docs?|documentation"
-    r"|docstrings?|comments?|examples?|coverage|changelog)\b|^test\b"
-    r"|^(?:address|apply|incorporate)\b.*\b(?:review|comments?|feedback|suggestions?)\b",
-    re.IGNORECASE,
-)
-_UNWANTED_TYPES = {"revert": "revert", "style": "formatting", "release": "version bump",
-                   "deps": "dependency update"}  # fmt: skip
-_DEPENDENCY_SCOPE = re.compile(r"\bdep(?:s|endenc(?:y|ies))\b|\bdeps-dev\b", re.IGNORECASE)
-
-
 def _clean_subject(text: str) -> tuple[str, str, str]:
     """(subject, conventional type, its scope); stable under repetition by construction."""
-    type_ = scope = ""
-    while True:
+    type_ = scope = before = ""
+    while text != before:
         before = text
         text = _SUFFIX.sub("", text.strip())
         if match := _TYPE.match(text):
             type_, scope = type_ or match[1].lower(), scope or match[2] or ""
-            text = text[match.end() :]
-        else:
-            text = _without_prefix(text)
-        if text == before:
-            return text, type_, scope
-
-
-def _without_prefix(text: str) -> str:
-    if match := _PREFIX.match(text):
-        return text[match.end() :]
-    match = _TICKET.match(text) or (None if is_imperative(text) else _AREA.match(text))
-    return text[match.end() :] if match and is_imperative(text[match.end() :]) else text
+        elif not (match := _TAG.match(text)) and not is_imperative(text):
+            match = _AREA.match(text)
+            match = match if match and is_imperative(text[match.end() :]) else None
+        text = text[match.end() :] if match else text
+    return text, type_, scope
 
 
 def _names_someone(line: str) -> bool:
     """Look-alike dashes and letters, and invisible characters, hide nothing."""
-    folded = unicodedata.normalize("NFKC", line).translate(_DASHES)
-    plain = "".join(char for char in folded if unicodedata.category(char) != "Cf")
-    return _PERSON.search(plain) is not None
+    if not line.isascii():
+        folded = unicodedata.normalize("NFKC", line).translate(_DASHES)
+        line = "".join(char for char in folded if unicodedata.category(char) != "Cf")
+    return _PERSON.search(line) is not None
 
 
 def _without_people(lines: list[str]) -> list[str]:
@@ -243,15 +197,9 @@ def _without_trailers(body: str) -> str:
     """Without lines that name someone, and without paragraphs of trailers at the end."""
     lines = _without_people(body.split("\n"))
     text = re.sub(r"\n\s*\n", "\n\n", "\n".join(line.rstrip() for line in lines)).strip()
-    paragraphs = text.split("\n\n") if text else []
-    while paragraphs and _is_trailer_block(paragraphs[-1]):
+    paragraphs = text.split("\n\n")
+    while paragraphs and all(
+        _TRAILER.match(line) or line[:1].isspace() for line in paragraphs[-1].split("\n")
+    ):
         paragraphs.pop()
     return "\n\n".join(paragraphs)
-
-
-def _is_trailer_block(paragraph: str) -> bool:
-    lines = paragraph.split("\n")
-    return all(
-        _TRAILER.match(line) or (index > 0 and line[:1].isspace())
-        for index, line in enumerate(lines)
-    )

@@ -3,147 +3,209 @@
 from __future__ import annotations
 
 import ast
-import textwrap
+import re
 import warnings
 from collections import Counter
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from itertools import chain, pairwise, zip_longest
+from typing import TYPE_CHECKING, NamedTuple
 
-from indexers.functions import tokens
-from indexers.intents import RENAME, intent_of_change, is_rename, is_test
+from indexers.file_versions import differences, functions
+from indexers.intents import API_CHANGE, OTHER, RENAME
+from indexers.languages import GRAMMARS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from indexers.functions import Function, ParsedFile
+    from tree_sitter import Node
+
+    from indexers.file_versions import Function, Version
+
+MIN_LINES = 3  # of a function, on either side
+MAX_LINES = 120
+MAX_CHANGED_LINES = 60  # that are only on one side
+MAX_RENAMES = 200  # pairs of functions that are looked at in one file
+_CLOSERS = {b")", b"]", b"}", b">"}
+_SEMICOLON_IS_STYLE = {"javascript", "jsx", "typescript", "tsx"}
+_QUOTE = re.compile(rb"[A-Za-z]{0,2}'{1,3}")
+_NO_NAME = frozenset(b"true false none null nil undefined nan self this".split())
+
+Token = tuple[bytes, bool]  # a leaf of the syntax tree, and whether it is a name
+_NO_TOKEN: Token = (b"", False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bounds:
-    """How large a change may be; what is larger is left out and counted.
+class Pair(NamedTuple):
+    """Two versions of a function; ``shows`` is the intent that the change alone shows."""
 
-    ``files`` are those of a commit that hold code, ``all_files`` of any kind; ``functions`` are
-    those of a commit whose code changed. ``min_lines`` and ``max_lines`` bound a function on either
-    side, ``changed_lines`` the lines that are only on one side.
-    """
-
-    all_files: int = 100
-    files: int = 20
-    functions: int = 15
-    min_lines: int = 3
-    max_lines: int = 120
-    changed_lines: int = 60
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """Two versions of a function in one commit; ``intent`` is what the change alone shows."""
-
-    path: str
     before: Function
     after: Function
-    intent: str
-
-    @property
-    def is_test(self) -> bool:
-        """Whether it tests others; Rust has its tests in a module beside them."""
-        in_module = self.after.language == "rust" and self.after.symbol.startswith("test")
-        return is_test(self.path, self.after.kind) or in_module
+    shows: str
 
 
-class Pairing:
-    """Pairs within ``bounds``; the functions left out are counted in ``left_out`` by reason."""
+def changed_functions(old: Version, new: Version, left_out: Counter[str]) -> list[Pair]:
+    """The functions that differ by more than layout and comments, in the file's order.
 
-    def __init__(self, bounds: Bounds, left_out: Counter[str]) -> None:
-        self._bounds = bounds
-        self._left_out = left_out
-
-    def pairs(self, path: str, old: ParsedFile, new: ParsedFile) -> list[Pair]:
-        """The functions that differ by more than layout and comments, in the file's order."""
-        before, after = _by_symbol(old.functions), _by_symbol(new.functions)
-        pairs = []
-        for symbol in before.keys() & after.keys():
-            versions = self._versions(before.pop(symbol), after.pop(symbol))
-            pairs += [pair for a, b in versions if (pair := self._pair(path, a, b))]
-        pairs += self._renamed(path, _flat(before), _flat(after))
-        return sorted(pairs, key=lambda pair: pair.after.start)
-
-    def _versions(
-        self, before: list[Function], after: list[Function]
-    ) -> Iterable[tuple[Function, Function]]:
-        """Functions of one name pair in order, where nothing says that one of them came or went."""
-        if len(before) == len(after):
-            return zip(before, after, strict=True)
-        if [function.code for function in before] != [function.code for function in after]:
-            self._left_out["several of this name"] += 1
-        return ()
-
-    def _pair(self, path: str, before: Function, after: Function) -> Pair | None:
-        if before.code == after.code:
-            return None
-        reason = self._reason_unfit(before, after)
-        if not reason:
-            old, new = tokens(before), tokens(after)
-            if old.texts != new.texts:
-                return Pair(path, before, after, intent_of_change(before, after, old, new))
-            reason = "only comments or formatting changed"
-        self._left_out[reason] += 1
-        return None
-
-    def _reason_unfit(self, before: Function, after: Function) -> str:
-        old, new = before.text.split("\n"), after.text.split("\n")
-        if min(len(old), len(new)) < self._bounds.min_lines:
-            return "too short"
-        if max(len(old), len(new)) > self._bounds.max_lines:
-            return "too long"
-        counts, others = Counter(old), Counter(new)
-        if max((counts - others).total(), (others - counts).total()) > self._bounds.changed_lines:
-            return "change too large"
-        if not (before.parses and after.parses):
-            return "does not parse"
-        if after.language == "python" and not (_is_python(before.text) and _is_python(after.text)):
-            return "not Python 3"
-        return ""
-
-    def _renamed(self, path: str, gone: list[Function], come: list[Function]) -> Iterator[Pair]:
-        """Functions that only their own name, and its uses in them, tells apart."""
-        left = {"function added": len(come), "function deleted": len(gone)}
-        if gone and come and len(gone) * len(come) <= self._bounds.functions**2:
-            for before in gone:
-                for after in come:
-                    if pair := self._renamed_pair(path, before, after):
-                        left = {reason: count - 1 for reason, count in left.items()}
-                        come = [function for function in come if function is not after]
-                        yield pair
-                        break
-        self._left_out.update({reason: count for reason, count in left.items() if count})
-
-    def _renamed_pair(self, path: str, before: Function, after: Function) -> Pair | None:
-        if before.name == after.name or before.code.count(b"\n") != after.code.count(b"\n"):
-            return None
-        if self._reason_unfit(before, after):
-            return None
-        is_same = is_rename(tokens(before), tokens(after), before.name)
-        return Pair(path, before, after, RENAME) if is_same else None
+    ``left_out`` counts "function: reason" of those that differ and make no pair.
+    """
+    old_hunks, new_hunks = differences(old.data, new.data)
+    before, after = _by_symbol(functions(old, old_hunks)), _by_symbol(functions(new, new_hunks))
+    pairs = []
+    for symbol in [symbol for symbol in before if symbol in after]:
+        ours, theirs = before.pop(symbol), after.pop(symbol)
+        if len(ours) != len(theirs):  # nothing says which of them came or went
+            left_out["function: several of one name"] += 1
+            continue
+        for one, other in zip(ours, theirs, strict=True):
+            if one.text != other.text:
+                found = _pair(one, other)
+                if isinstance(found, Pair):
+                    pairs.append(found)
+                else:
+                    left_out[f"function: {found}"] += 1
+    gone, come = chain.from_iterable(before.values()), chain.from_iterable(after.values())
+    pairs += _renamed(list(gone), list(come), left_out)
+    return sorted(pairs, key=lambda pair: pair.after.line)
 
 
 def _by_symbol(found: Iterable[Function]) -> dict[str, list[Function]]:
-    by_symbol: dict[str, list[Function]] = {}
+    groups: dict[str, list[Function]] = {}
     for function in found:
-        by_symbol.setdefault(function.symbol, []).append(function)
-    return by_symbol
+        groups.setdefault(function.symbol, []).append(function)
+    return groups
 
 
-def _flat(groups: dict[str, list[Function]]) -> list[Function]:
-    return [function for group in groups.values() for function in group]
+def _pair(before: Function, after: Function) -> Pair | str:
+    """The pair, or why it teaches nothing."""
+    if reason := _reason_unfit(before.text.split("\n"), after.text.split("\n")):
+        return reason
+    if not (shows := _shown(before, after)):
+        return "only comments or formatting changed"
+    if not (_parses(before) and _parses(after)):
+        return "does not parse"
+    return Pair(before, after, shows)
 
 
-def _is_python(text: str) -> bool:
+def _shown(before: Function, after: Function) -> str:
+    """The intent that the change alone shows; "" if only comments and layout changed."""
+    changed: set[tuple[Token, Token]] = set()
+    for old, new in zip_longest(_tokens(before), _tokens(after), fillvalue=_NO_TOKEN):
+        if old != new:
+            changed.add((old, new))
+            if len(changed) > 1:
+                break
+    if not changed:
+        return ""
+    if len(changed) == 1 and _is_rename(*changed.pop(), before, after):
+        return RENAME
+    has_same_signature = _plain_signature(before) == _plain_signature(after)
+    return OTHER if has_same_signature else API_CHANGE
+
+
+def _is_rename(old: Token, new: Token, before: Function, after: Function) -> bool:
+    """Whether the only token that differs is a name, replaced by one that was not there.
+
+    A name that stands there once, and is not the function's own, may as well be another thing and
+    not the same by another name.
+    """
+    ours, theirs = list(_tokens(before)), list(_tokens(after))
+    return (
+        old[1]
+        and new[1]
+        and old not in theirs
+        and new not in ours
+        and (old[0].decode() == before.name or ours.count(old) > 1)
+        and not {old[0].lower(), new[0].lower()} & _NO_NAME
+    )
+
+
+def _reason_unfit(old: list[str], new: list[str]) -> str:
+    """Why lines are too few or too many."""
+    if min(len(old), len(new)) < MIN_LINES:
+        return "too short"
+    if max(len(old), len(new)) > MAX_LINES:
+        return "too long"
+    counts, others = Counter(old), Counter(new)
+    is_large = max((counts - others).total(), (others - counts).total()) > MAX_CHANGED_LINES
+    return "change too large" if is_large else ""
+
+
+def _parses(function: Function) -> bool:
     """The grammar knows Python 2 as well, which nobody should learn any more."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            ast.parse(textwrap.dedent(text))
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    if any(node.has_error for node in function.nodes):
         return False
+    if function.language == "python":
+        text = f"if True:\n{function.text}" if function.text[0].isspace() else function.text
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                ast.parse(text)
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            return False
     return True
+
+
+def _renamed(gone: list[Function], come: list[Function], left_out: Counter[str]) -> list[Pair]:
+    """Functions that only their own name, and its uses in them, tells apart."""
+    pairs = []
+    for after in come if len(gone) * len(come) <= MAX_RENAMES else []:
+        for before in gone:
+            if before.name != after.name and _pair(before, after) == (before, after, RENAME):
+                pairs.append(Pair(before, after, RENAME))
+                gone.remove(before)
+                break
+    left_out.update(["function: added"] * (len(come) - len(pairs)))
+    left_out.update(["function: deleted"] * len(gone))
+    return pairs
+
+
+def _tokens(function: Function) -> Iterator[Token]:
+    """What the function says, so that reformatting it or documenting it changes nothing.
+
+    Left out: comments, docstrings, white space, trailing commas, the kind of quotes, and the
+    semicolons of JavaScript. Python's blocks count: indentation is no white space there.
+    """
+    leaves = chain.from_iterable(_leaves(node, function.language) for node in function.nodes)
+    for token, following in pairwise(chain(leaves, [_NO_TOKEN])):
+        is_style = token[0] == b";" and function.language in _SEMICOLON_IS_STYLE
+        if not is_style and not (token[0] == b"," and following[0] in _CLOSERS):
+            yield token
+
+
+def _leaves(top: Node, language: str) -> Iterator[Token]:
+    """A string's text lies between its escape sequences and belongs to no leaf of its own."""
+    data, base, position = top.text or b"", top.start_byte, top.start_byte
+    comments, has_blocks = GRAMMARS[language].comments, language == "python"
+    ahead: list[Node | None] = [top]  # None where a block of Python ends
+    while ahead:
+        node = ahead.pop()
+        if node is None:
+            yield b"}", False
+            continue
+        start, end = node.start_byte, node.end_byte
+        between = data[position - base : start - base]
+        if between and not between.isspace():
+            yield between, False
+        position = start
+        if node.type in comments or (has_blocks and _is_docstring(node)):
+            position = end
+        elif node.child_count:
+            if has_blocks and node.type == "block":
+                yield b"{", False
+                ahead.append(None)
+            ahead += reversed(node.children)
+        elif end > start:
+            position = end
+            text = data[start - base : end - base]
+            is_quote = b"'" in text and _QUOTE.fullmatch(text)
+            yield text.replace(b"'", b'"') if is_quote else text, node.type.endswith("identifier")
+
+
+def _is_docstring(node: Node) -> bool:
+    """A string that stands as a statement does nothing."""
+    if node.type not in ("string", "concatenated_string"):
+        return False
+    return node.parent is not None and node.parent.type in ("block", "expression_statement")
+
+
+def _plain_signature(function: Function) -> str:
+    """Without layout; a trailing comma is layout."""
+    return re.sub(r"\s+|,(?=\s*[)\]}>])", "", function.signature)

@@ -15,7 +15,6 @@ import shutil
 import signal
 import subprocess
 from pathlib import Path
-from typing import IO
 from urllib.parse import unquote, urlsplit
 
 from hub.errors import HubError
@@ -282,8 +281,7 @@ def run_git(
 ) -> bytes:
     """The standard output of a hardened git process, which cannot outlive ``timeout``."""
     name = next(word for word in arguments if not word.startswith("-") and "=" not in word)
-    process = start_git(arguments, cwd=cwd, extra=extra)
-    with process:
+    with start_git(arguments, cwd=cwd, extra=extra, stderr=subprocess.PIPE) as process:
         try:
             output, errors = process.communicate(timeout=timeout)
         except BaseException as error:
@@ -292,7 +290,7 @@ def run_git(
                 raise GitError(name, f"no answer within {timeout:g} seconds") from None
             raise
     if process.returncode != 0:
-        raise GitError(name, git_reason(errors))
+        raise GitError(name, _reason(errors))
     return output
 
 
@@ -302,14 +300,9 @@ def start_git(
     cwd: Path | str,
     extra: dict[str, str] | None = None,
     stdin: int = subprocess.DEVNULL,
-    stderr: IO[bytes] | int = subprocess.PIPE,
+    stderr: int = subprocess.DEVNULL,
 ) -> subprocess.Popen[bytes]:
-    """A hardened git process in a session of its own; ``extra`` adds to its environment.
-
-    Raises:
-        HubError: If git is not installed.
-        OSError: If ``cwd`` cannot be entered.
-    """
+    """A hardened git process in a session of its own; ``extra`` adds to its environment."""
     settings = [part for setting in _SETTINGS for part in ("-c", setting)]
     try:
         return subprocess.Popen(
@@ -322,19 +315,16 @@ def start_git(
             start_new_session=True,
         )
     except FileNotFoundError as error:
-        if not Path(cwd).is_dir():
-            raise
         raise HubError(
             "git is not installed, and this source needs it: install git (https://git-scm.com)."
         ) from error
 
 
 def kill_git(process: subprocess.Popen[bytes]) -> None:
-    """End a git process with the transports that it started; one that has ended is left alone."""
-    if process.poll() is not None:
-        return
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
+    """End a git process with the transports that it started, if it still runs."""
+    if process.poll() is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def _environment() -> dict[str, str]:
@@ -358,7 +348,7 @@ def _ssh_variables() -> dict[str, str]:
     return {}
 
 
-def git_reason(errors: bytes) -> str:
+def _reason(errors: bytes) -> str:
     """What git gave as the cause, on one line that cannot steer a terminal."""
     lines = [line.strip() for line in errors.decode("utf-8", "backslashreplace").splitlines()]
     causes = [line for line in lines if line.startswith(("fatal:", "error:", "ssh:"))] or lines

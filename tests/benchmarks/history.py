@@ -1,12 +1,12 @@
-"""How fast are pairs read from git history, beside PyDriller; and do both sides of them parse?
+"""How fast are changes read from git history, beside PyDriller; and do both sides parse?
 
-    python -m tests.benchmarks.history [--repos FOLDER --role dev|report|all --commits 300]
+    python -m tests.benchmarks.history [--repos FOLDER --role dev|report|all --commits 100]
 
 Both read the newest commits of each repository, merges not counted: the functions that they
 changed, with the text before and after and the subject, in commits that pass the same filters of
 subject and size, in files of the same languages. PyDriller gets the commits by name. Each runs in a
-process of its own, one after the other; memory is that of all its processes. Pairs are parsed once
-more by themselves, Python by ``ast``.
+process of its own, in turns, ours first; processor time and memory are those of all its processes.
+The changes are then parsed once more by themselves, Python by ``ast``.
 """
 
 from __future__ import annotations
@@ -14,19 +14,18 @@ from __future__ import annotations
 import argparse
 import ast
 import json
+import os
 import subprocess
 import sys
 import tempfile
-import textwrap
 import time
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from indexers.commit_messages import clean_message, reason_to_leave_out
-from indexers.function_pairs import Bounds
-from indexers.git_history import HistoryReport, read_changes
-from indexers.intents import is_test
+from indexers.git_history import MAX_CODE_FILES, HistoryReport, is_test_path, read_changes
+from indexers.git_log import MAX_FILES
 from tests.benchmarks.checkouts import listed_repositories
 from tests.benchmarks.memory import peak_memory
 
@@ -48,11 +47,12 @@ WRAPPERS["javascript"] = WRAPPERS["jsx"] = WRAPPERS["tsx"] = WRAPPERS["typescrip
 
 def main() -> None:
     """Print one row per repository."""
-    parser = argparse.ArgumentParser(description="Pairs from git history.")
+    parser = argparse.ArgumentParser(description="Changes from git history.")
     parser.add_argument("--repos", type=Path, default=Path("benchmarks"))
     parser.add_argument("--role", choices=("dev", "report", "all"), default="report")
     parser.add_argument("--only", default="")
-    parser.add_argument("--commits", type=int, default=300)
+    parser.add_argument("--commits", type=int, default=100)
+    parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--run", choices=("ours", "pydriller"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.run:
@@ -60,24 +60,32 @@ def main() -> None:
         print(json.dumps(run(options.repos, options.commits)))
         return
     print(
-        "| repository | commits | functions, ours | s | MB | PyDriller | s | MB | ratio | parse |"
+        "| repository | kept of changed | PyDriller | wall s | ratio | CPU s | ratio | MB | parse |"
     )
-    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     for repository in listed_repositories(options.role, options.only):
-        print(_row(repository.name, options.repos / repository.name, options.commits), flush=True)
+        folder = options.repos / repository.name
+        print(_row(repository.name, folder, options.commits, options.turns), flush=True)
 
 
-def _row(name: str, folder: Path, commits: int) -> str:
+def _row(name: str, folder: Path, commits: int, turns: int) -> str:
     with tempfile.TemporaryDirectory() as scratch:  # PyDriller knows no bare repository by any name
         clone = ["git", "clone", "--quiet", "--shared", "--no-checkout", str(folder), scratch]
         subprocess.run(clone, check=True)
-        ours, theirs = (_in_process(run, Path(scratch), commits) for run in ("ours", "pydriller"))
-    ratio = theirs["seconds"] / ours["seconds"]
-    sides = f"{ours['parsed']}/{ours['pairs']}"
+        runs = [
+            {run: _in_process(run, Path(scratch), commits) for run in ("ours", "pydriller")}
+            for _ in range(turns)
+        ]
+    ours, theirs = runs[0]["ours"], runs[0]["pydriller"]
+    wall, cpu = (
+        [sum(turn[run][clock] for turn in runs) / turns for run in ("ours", "pydriller")]
+        for clock in ("wall", "cpu")
+    )
     return (
-        f"| {name} | {ours['commits']} | {ours['pairs']} kept of {ours['changed']}"
-        f" | {ours['seconds']:.2f} | {ours['megabytes']} | {theirs['changed']}"
-        f" | {theirs['seconds']:.2f} | {theirs['megabytes']} | {ratio:.1f} | {sides} |"
+        f"| {name} | {ours['pairs']} of {ours['changed']} | {theirs['changed']}"
+        f" | {wall[0]:.2f}, {wall[1]:.2f} | {wall[1] / wall[0]:.1f}"
+        f" | {cpu[0]:.2f}, {cpu[1]:.2f} | {cpu[1] / cpu[0]:.1f}"
+        f" | {ours['megabytes']}, {theirs['megabytes']} | {ours['parsed']}/{ours['pairs']} |"
     )
 
 
@@ -93,17 +101,19 @@ def run_ours(repository: Path, commits: int) -> dict[str, Any]:
     """Read, time, and only then parse what was kept."""
     report = HistoryReport()
     with peak_memory() as peak:
-        begin = time.perf_counter()
-        changes = list(read_changes(repository, max_commits=commits, report=report))
-        seconds = time.perf_counter() - begin
+        begin = _clocks()
+        changes = list(read_changes(repository, count=commits, report=report))
+        times = _since(begin)
         megabytes = peak()
-    compared = ("function added", "function deleted", "several of this name")
-    left_out = sum(n for reason, n in report.functions_left_out.items() if reason not in compared)
-    return {
-        "commits": report.commits,
+    compared = {"function: added", "function: deleted", "function: several of one name"}
+    left_out = sum(
+        number
+        for reason, number in report.left_out.items()
+        if reason.startswith("function: ") and reason not in compared
+    )
+    return times | {
         "pairs": report.pairs,
         "changed": report.pairs + left_out,
-        "seconds": seconds,
         "megabytes": megabytes,
         "parsed": sum(parses(change) for change in changes),
     }
@@ -111,12 +121,26 @@ def run_ours(repository: Path, commits: int) -> dict[str, Any]:
 
 def run_pydriller(repository: Path, commits: int) -> dict[str, Any]:
     """The functions whose text differs, by PyDriller's own parts."""
+    from pydriller import Git
+
     names = _newest(repository, commits)
     with peak_memory() as peak:
-        begin = time.perf_counter()
-        changed = sum(1 for _ in _pydriller_pairs(repository, names))
-        seconds = time.perf_counter() - begin
-        return {"changed": changed, "seconds": seconds, "megabytes": peak()}
+        begin = _clocks()
+        driller = Git(str(repository))
+        changed = sum(1 for _ in _pydriller_pairs(driller, names))
+        megabytes = peak()
+        driller.clear()  # ends its git processes, so that their time counts
+        return _since(begin) | {"changed": changed, "megabytes": megabytes}
+
+
+def _clocks() -> tuple[float, float]:
+    """Wall, and processor of this process and of those it has ended."""
+    return time.perf_counter(), sum(os.times()[:4])
+
+
+def _since(begin: tuple[float, float]) -> dict[str, Any]:
+    wall, cpu = _clocks()
+    return {"wall": wall - begin[0], "cpu": cpu - begin[1]}
 
 
 def _newest(repository: Path, commits: int) -> list[str]:
@@ -124,26 +148,24 @@ def _newest(repository: Path, commits: int) -> list[str]:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
 
 
-def _pydriller_pairs(repository: Path, names: list[str]) -> Iterator[tuple[str, str, str]]:
+def _pydriller_pairs(driller: Any, names: list[str]) -> Iterator[tuple[str, str, str]]:
     """(subject, before, after) of every function that a commit changed."""
-    from pydriller import Git, ModificationType
+    from pydriller import ModificationType
 
     modified = {ModificationType.MODIFY, ModificationType.RENAME}
-    bounds = Bounds()
-    driller = Git(str(repository))
     for name in names:
         commit = driller.get_commit(name)
         message = clean_message(commit.msg)
-        if reason_to_leave_out(message) or commit.files > bounds.all_files:
+        if reason_to_leave_out(message) or commit.files > MAX_FILES:
             continue
         files = [
             file
             for file in commit.modified_files
             if file.change_type in modified and Path(file.filename).suffix in EXTENSIONS
         ]
-        if len(files) > bounds.files:
+        code = [file for file in files if not is_test_path(file.new_path)]
+        if len(files) > MAX_CODE_FILES or (code and not message.is_about_code):
             continue
-        code = [file for file in files if not is_test(file.new_path)]
         for file in code or files:
             before = _texts(file.methods_before, file.source_code_before)
             for symbol, text in _texts(file.methods, file.source_code).items():
@@ -166,7 +188,7 @@ def _parses(text: str, language: str) -> bool:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                ast.parse(textwrap.dedent(text))
+                ast.parse(f"if True:\n{text}" if text[0].isspace() else text)
         except (SyntaxError, ValueError):
             return False
         return True
