@@ -76,7 +76,7 @@ PROJECTS = (
     Tested(
         requirement="scrapy==2.19.0",
         role="report",
-        needs=("sybil", "testfixtures", "pexpect", "pytest-twisted"),
+        needs=("pexpect", "psutil", "pyftpdlib", "pytest-timeout", "pytest-twisted", "sybil"),
         arguments=("tests", "--timeout=60"),
     ),
 )
