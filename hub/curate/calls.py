@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
@@ -17,23 +16,14 @@ from typing import TYPE_CHECKING, NamedTuple
 from hub.curate.modules import Assigned, Import, text_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
     from tree_sitter import Node
 
     from hub.curate.modules import Project
     from hub.types import Pattern
 
 MAX_DEPTH = 160  # of nodes and inferences inside one another; Python's own stack ends at 1,000
-_SET_UPS = [
-    "__init__",
-    "__post_init__",
-    "constructor",
-    "setUp",
-    "asyncSetUp",
-    "setUpClass",
-    "setup",
-    "setup_method",
-    "setup_class",
-]
 _WITH = ("enter", "aenter", "exit", "aexit")
 _ITERATE = {
     "list",
@@ -53,6 +43,29 @@ _PROPERTY = re.compile(r"^\s*@[\w.]*property\b|^\s*(?:static\s+)?get\s", re.MULT
 _TRANSPARENT = re.compile(
     r"(?:\w+\.)?(?:Optional|Promise|Awaitable|Annotated|Final|ClassVar|\w*Iterator|\w*Generator"
     r"|\w*ContextManager)"
+)
+
+
+def _types(names: str) -> frozenset[str]:
+    return frozenset(names.split())
+
+
+_FUNCTIONS = _types(
+    "function_definition function_declaration generator_function_declaration method_definition"
+    " function_expression arrow_function method_declaration constructor_declaration"
+)
+_CLASSES = _types(
+    "class_definition class_declaration class abstract_class_declaration interface_declaration"
+    " enum_declaration record_declaration type_spec"
+)
+_SET_UPS = (
+    *("__init__", "__post_init__", "constructor", "setup", "setup_method", "setup_class"),
+    *("setUp", "setUpClass", "asyncSetUp"),
+)
+_CLOSED = _FUNCTIONS | _CLASSES | {"decorated_definition"}
+_DOTTED = _types(
+    "attribute member_expression selector_expression field_access qualified_type"
+    " scoped_type_identifier nested_type_identifier"
 )
 
 
@@ -172,8 +185,10 @@ class Calls:
         patterns = self.project.definitions.get((module, symbol))
         if patterns is None and (not symbol or (module, symbol) not in self.project.owners):
             return None
-        is_class = patterns is None or patterns[0].kind == "class"
-        return Value("class" if is_class else "function", module, symbol)
+        if patterns is None:  # an object of functions
+            return Value("class", module, symbol)
+        kind = "class" if patterns[0].kind == "class" else "function"
+        return Value(kind, module, patterns[0].symbol)
 
     def _in_file(self, path: str, name: str) -> Value | None:
         return self._defined(self.project.module_of[path], name) or self._in_names(path, name)
@@ -211,23 +226,9 @@ class Calls:
             tree = self.project.tree(path)
             self._value(tree.named_descendant_for_byte_range(bound.start, bound.end), frame)
             return frame.names.get(name)
-        if bound is None:
-            return None
-        if bound.name == "default":
-            return self._default(bound.module)
-        if not bound.name:
-            return Value("module", bound.module)
-        return self._in_module(bound.module, bound.name)
-
-    def _default(self, module: str) -> Value | None:
-        """What a JavaScript module exports without a name."""
-        for path in self.project.paths.get(module, ()):
-            for pattern in self.project.files[path]:
-                if pattern.symbol == "default" or pattern.signature.startswith("export default"):
-                    return self._defined(module, pattern.symbol)
-            if found := self._in_names(path, "default"):
-                return found
-        return None
+        if bound and bound.name:
+            return self._in_module(bound.module, bound.name)
+        return Value("module", bound.module) if bound else None
 
     def _member(self, value: Value | None, name: str) -> Value | None:
         """An attribute of a module, a class or an instance; of its bases too."""
@@ -335,8 +336,7 @@ class Calls:
         values = [self._value(child, frame) for child in node.named_children]
         if values[0] and values[0].kind == "class":  # a generic type
             return values[0]
-        is_target = node.parent is not None and node.parent.child_by_field_name("left") == node
-        return self._implied(values[0], "__setitem__" if is_target else "__getitem__", frame)
+        return self._implied(values[0], "__getitem__", frame)
 
     def _comparison(self, node: Node, frame: _Frame) -> None:
         values = [self._value(child, frame) for child in node.named_children]
@@ -380,8 +380,20 @@ class Calls:
         declared = _part(node, "type") or (node.parent and _part(node.parent, "type"))
         value = self._value(_part(node, "right", "value"), frame)
         value = self._typed(declared, frame) or value
-        self._bind(_part(node, "left", "name"), value, frame)
+        if target := _part(node, "left", "name"):
+            self._bind(target, value, frame)
+        else:  # fields of a Java class
+            for child in node.named_children:
+                self._value(child, frame)
         return value
+
+    def _loop(self, node: Node, frame: _Frame) -> None:
+        """What a loop binds is not what it goes through."""
+        target = _part(node, "left", "name")
+        self._bind(target, self._typed(_part(node, "type"), frame), frame)
+        for child in node.named_children:
+            if child != target:
+                self._value(child, frame)
 
     def _with(self, node: Node, frame: _Frame) -> None:
         item = node.named_children[0]
@@ -393,7 +405,7 @@ class Calls:
     def _bind(self, target: Node | None, value: Value | None, frame: _Frame) -> None:
         children = _children(target)
         if target is not None and target.type == "subscript":
-            self._subscript(target, frame)
+            self._implied(self._value(children[0], frame), "__setitem__", frame)
         elif target is None or target.type in _DOTTED or not children:
             frame.names[text_of(target)] = value
         elif target.type == "object_pattern":
@@ -461,66 +473,40 @@ def _bases(node: Node) -> Iterator[Node]:
             yield from child.named_children  # a Go struct embeds it
 
 
-_Reader = Callable[[Calls, "Node", _Frame], Value | None]
-
-
-def _table(*rows: tuple[str, _Reader]) -> dict[str, _Reader]:
-    return {name: reader for names, reader in rows for name in names.split()}
-
-
-_FUNCTIONS = frozenset(
-    [
-        "function_definition",
-        "function_declaration",
-        "generator_function_declaration",
-        "method_definition",
-        "function_expression",
-        "arrow_function",
-        "method_declaration",
-        "constructor_declaration",
-    ]
-)
-_CLASSES = frozenset(
-    [
-        "class_definition",
-        "class_declaration",
-        "class",
-        "abstract_class_declaration",
-        "interface_declaration",
-        "enum_declaration",
-        "record_declaration",
-        "type_spec",
-    ]
-)
-_CLOSED = _FUNCTIONS | _CLASSES | {"decorated_definition"}
-_DOTTED = frozenset(
-    [
-        "attribute",
-        "member_expression",
-        "selector_expression",
-        "field_access",
-        "qualified_type",
-        "scoped_type_identifier",
-        "nested_type_identifier",
-    ]
-)
-_READERS = _table(
-    (" ".join(sorted(_CLOSED)), Calls._definition),
-    ("arrow_function function_expression func_literal lambda_expression", Calls._callback),
-    ("identifier type_identifier package_identifier this", Calls._name),
-    (" ".join(sorted(_DOTTED)), Calls._dotted),
-    ("call call_expression new_expression method_invocation", Calls._call),
-    ("object_creation_expression", Calls._call),
-    ("parenthesized_expression await await_expression non_null_expression", Calls._first),
-    ("as_expression satisfies_expression unary_expression", Calls._first),
-    ("generic_type composite_literal", Calls._first),
-    ("expression_list", Calls._list),
-    ("assignment named_expression variable_declarator assignment_expression", Calls._binding),
-    ("short_var_declaration assignment_statement var_spec resource", Calls._binding),
-    ("field_declaration public_field_definition", Calls._binding),
-    ("with_item", Calls._with),
-    ("comparison_operator", Calls._comparison),
-    ("subscript", Calls._subscript),
-    ("return_statement yield", Calls._result),
-    ("lambda", lambda *_: None),
-)
+_READERS: dict[str, Callable[[Calls, Node, _Frame], Value | None]] = {
+    **dict.fromkeys(_CLOSED, Calls._definition),
+    **dict.fromkeys(
+        _types("arrow_function function_expression func_literal lambda_expression"), Calls._callback
+    ),
+    **dict.fromkeys(_types("identifier type_identifier package_identifier this"), Calls._name),
+    **dict.fromkeys(_DOTTED, Calls._dotted),
+    **dict.fromkeys(
+        _types("call call_expression new_expression method_invocation object_creation_expression"),
+        Calls._call,
+    ),
+    **dict.fromkeys(
+        _types(
+            "parenthesized_expression await await_expression non_null_expression as_expression"
+            " satisfies_expression unary_expression generic_type composite_literal"
+        ),
+        Calls._first,
+    ),
+    **dict.fromkeys(
+        _types(
+            "assignment named_expression variable_declarator assignment_expression resource"
+            " short_var_declaration assignment_statement var_spec field_declaration"
+            " public_field_definition"
+        ),
+        Calls._binding,
+    ),
+    **dict.fromkeys(
+        _types("for_statement for_in_clause for_in_statement range_clause enhanced_for_statement"),
+        Calls._loop,
+    ),
+    **dict.fromkeys(_types("return_statement yield"), Calls._result),
+    "expression_list": Calls._list,
+    "with_item": Calls._with,
+    "comparison_operator": Calls._comparison,
+    "subscript": Calls._subscript,
+    "lambda": lambda *_: None,
+}

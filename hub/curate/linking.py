@@ -90,17 +90,16 @@ def _link_project(project: Project) -> dict[str, tuple[str, ...]]:
             for target in exercised.values():
                 rank = (not _is_named_for(test, target), len(exercised), path, test.start_byte)
                 found[target.id].append((rank, test.id))
-    return {id: tuple(test for _, test in sorted(ranked)) for id, ranked in sorted(found.items())}
+    return {key: tuple(test for _, test in sorted(found[key])) for key in sorted(found)}
 
 
 def _exercised(project: Project, use: Use) -> list[Pattern]:
     """The patterns that a call runs: of a class its constructor too; none where it is not sure."""
-    symbols = [use.symbol, f"{use.symbol}.__init__", f"{use.symbol}.constructor"]
+    constructors = ("__init__", "constructor", use.symbol.rpartition(".")[2])
     exercised: list[Pattern] = []
-    for symbol in symbols:
-        groups = [
-            group for group in project.choices(use.module, symbol) if not in_test_file(group[0])
-        ]
+    for symbol in (use.symbol, *(f"{use.symbol}.{name}" for name in constructors)):
+        choices = project.choices(use.module, symbol)
+        groups = [group for group in choices if not in_test_file(group[0])]
         if len(groups) > 1:
             groups = [g for g in groups if _arity(g[0].signature) == use.arguments]
         if len(groups) == 1:

@@ -95,6 +95,8 @@ class Project:
             for pattern in self.files[path]:
                 if pattern.kind in DEFINITIONS and pattern.symbol:
                     self.definitions[module, pattern.symbol].append(pattern)
+                    if pattern.signature.startswith("export default"):
+                        self.definitions[module, "default"].append(pattern)
         self.owners = {(module, s.rpartition(".")[0]) for module, s in self.definitions}
         self._endings: dict[str, list[str]] = defaultdict(list)  # modules by their last part
         for module in list(self.paths):
@@ -238,8 +240,8 @@ class Project:
         return Parser(self._language(path)).parse(bytes(data)).root_node
 
     def _language(self, path: str) -> Language:
-        language = self.files[path][0].language
-        return get_language(cast("SupportedLanguage", language.replace("jsx", "javascript")))
+        name = self.files[path][0].language.replace("jsx", "javascript")
+        return cast("Language", get_language(cast("SupportedLanguage", name)))
 
 
 def text_of(node: Node | None) -> str:

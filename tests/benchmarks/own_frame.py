@@ -32,18 +32,17 @@ class _Recorder:
         if event != "call":
             return
         code = frame.f_code
-        self.ran.add((code.co_filename, code.co_firstlineno, code.co_name))
+        place = (code.co_filename, code.co_firstlineno, code.co_name)
+        self.ran.add(place)
+        called = place
+        if code.co_name in _CONSTRUCTORS:
+            called = _class_of(frame)
+            self.ran.add(called)
         caller = frame.f_back
         while caller is not None and caller.f_code.co_name in _COMPREHENSIONS:
             caller = caller.f_back
-        made = _class_of(frame) if code.co_name in _CONSTRUCTORS else None
-        if made:
-            self.ran.add(made)
         if caller is not None and caller.f_code is self.code:
-            is_own = code.co_name in _COMPREHENSIONS
-            self.direct.add(made or (code.co_filename, code.co_firstlineno, code.co_name))
-            if is_own:
-                self.direct.discard((code.co_filename, code.co_firstlineno, code.co_name))
+            self.direct.add(called)
 
 
 def _class_of(frame):
@@ -64,10 +63,9 @@ def _place(kind):
 def _function_of(item):
     """The function that the test's author wrote, below what decorators made of it."""
     function = inspect.unwrap(item.obj)
-    function = (
-        getattr(function, "hypothesis", None) and function.hypothesis.inner_test
-    ) or function
-    return getattr(inspect.unwrap(function), "__code__", None)
+    if hasattr(function, "hypothesis"):
+        function = inspect.unwrap(function.hypothesis.inner_test)
+    return getattr(function, "__code__", None)
 
 
 recorder = _Recorder()
