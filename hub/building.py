@@ -140,6 +140,6 @@ def read_history(
     for source in sources if limit else ():
         root = source_root(workspace, source.location)
         if (root / ".git").exists():
-            for change in read_changes(root, max_commits=limit):
+            for change in read_changes(root, count=limit):
                 found[source.name, change.path].append(change)
     return found

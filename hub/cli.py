@@ -205,7 +205,7 @@ def status(folder: Path | None, skipped: bool, as_json: bool) -> None:
 )
 @json_option
 @click.pass_obj
-def dedup(folder: Path | None, limit: int, as_json: bool, **options: Any) -> None:
+def dedup(folder: Path | None, /, limit: int, as_json: bool, **options: Any) -> None:
     """List patterns that say the same, in clusters, with the one that stands for each."""
     from hub.terminal import duplicates_text, index_progress
 
