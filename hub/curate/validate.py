@@ -7,7 +7,7 @@ import hashlib
 from typing import TYPE_CHECKING, Any
 
 from hub.curate.conventions import convention_rules
-from hub.curate.rows import read_row
+from hub.curate.rows import SHAPES, read_row
 from hub.curate.rules import RULES, Finding, Problem, Rule
 from hub.errors import HubError, MissingExtraError
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from hub.curate.rows import Row
 
     Count = Callable[[Row], int]  # tokens of a row
+
+FORMS = [" ".join(shape.columns) for shape in SHAPES]
 
 
 class Validator:
@@ -46,14 +48,11 @@ class Validator:
 
     def findings(self, data: Any, number: int) -> list[Finding]:
         """What is wrong with a JSON value as row ``number``, in the order of the rules."""
-        row = read_row(data) if isinstance(data, dict) else None
+        row = read_row(data)
         if row is None:
-            known = (
-                "messages; prompt, completion; instruction, output; prefix, suffix, middle; text"
-            )
-            had = f"columns {', '.join(data) or 'none'}" if isinstance(data, dict) else repr(data)
-            told = f"{had[:200]}; expected one of: {known}"
-            return [Finding(number, "structure", "error", "row", told, "rename, or drop the row")]
+            had = f"columns {', '.join(data)[:100]}" if isinstance(data, dict) else "no object"
+            fix = f"write the columns of one form: {'; '.join(FORMS)}"
+            return [Finding(number, "structure", "error", "row", had, fix)]
         self.number = number
         return [
             Finding(number, rule.name, rule.level, *problem)

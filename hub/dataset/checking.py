@@ -176,7 +176,7 @@ def _kept(
 ) -> bytes:
     """The row as it is to be written; empty where it is dropped."""
     raw = line.raw.rstrip(b"\r\n") + b"\n"
-    row = read_row(line.data) if found and isinstance(line.data, dict) else None
+    row = read_row(line.data) if found else None
     if row and (mended := repaired(row)) != line.data:
         found = validator.findings(mended, line.number)
         raw = json.dumps(mended, ensure_ascii=False).encode() + b"\n"
