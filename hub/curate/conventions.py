@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from hub.curate.fragments import ALIASES
+from hub.curate.fragments import ALIASES, SURROUNDINGS
 from hub.curate.rules import Problem, Rule
 from hub.errors import HubError
 
@@ -56,6 +56,10 @@ def _texts(row: Row, language: str) -> Iterator[tuple[str, str, str, int]]:
 
 
 def _finder(convention: Convention) -> Find:
+    if convention.language not in ("", *SURROUNDINGS):
+        known = ", ".join(SURROUNDINGS)
+        told = f"language {convention.language!r} has no grammar here; there are: {known}"
+        raise HubError(f"convention {convention.name!r}: {told}")
     if convention.regex:
         try:
             pattern = re.compile(convention.regex, re.MULTILINE)

@@ -63,8 +63,8 @@ class Fragment:
         )
 
     @property
-    def unclosed(self) -> Node | None:
-        """The last bracket or quote that nothing closes; None where the code has no error."""
+    def unbalanced(self) -> Node | None:
+        """A bracket or quote without its other half; None where the code has no error."""
         opened: list[Node] = []
         for leaf in walk(self.root) if self.root.has_error else ():
             if leaf.child_count or leaf.is_missing:
@@ -72,7 +72,9 @@ class Fragment:
             if leaf.type in _OPENERS:
                 opened.append(leaf)
             elif leaf.type in _BRACKETS:
-                if opened and _OPENERS[opened[-1].type] == _BRACKETS[leaf.type]:
+                if not opened:
+                    return leaf
+                if _OPENERS[opened[-1].type] == _BRACKETS[leaf.type]:
                     opened.pop()
             elif leaf.type in _QUOTES and leaf.parent and leaf.parent.is_error:
                 return leaf

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from hub.curate.fragments import Fragment, parse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 METADATA = frozenset({"id", "task", "category", "language", "quality", "provenance"})
+MAX_DEPTH = 50  # of lists and objects in each other
 MESSAGE = frozenset({"role", "content", "from", "value"})
 # What these tasks answer with is a piece of code or a name, what those do is prose.
 PIECES = frozenset({"complete", "next_line", "next_import", "next_declaration", "name", "outline"})
@@ -36,12 +37,11 @@ class Turn(NamedTuple):
 
 
 class Shape(NamedTuple):
-    """A usual form of a row: the columns it must and may have, and how its turns are read."""
+    """A usual form of a row: the columns it must have, with who speaks in them, and may have."""
 
     name: str
-    needed: frozenset[str]
-    optional: frozenset[str]
-    turns: Callable[[dict[str, Any]], list[Turn]]
+    columns: dict[str, str]
+    optional: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +64,19 @@ class Row:
     shape: Shape
 
     @functools.cached_property
+    def all_turns(self) -> list[Turn]:
+        """What is said, in order, also what is no text."""
+        data, columns = self.data, self.shape.columns.items()
+        turns = [turn for name, role in columns for turn in _turns(data[name], name, role)]
+        if self.shape.name == "alpaca" and data.get("input"):
+            turns[0] = turns[0]._replace(text=f"{turns[0].text}\n\n{data['input']}")
+        if self.shape.name == "alpaca" and data.get("system"):
+            turns.insert(0, Turn("system", data["system"], "system"))
+        return turns
+
+    @functools.cached_property
     def turns(self) -> list[Turn]:
-        """What is said, in order; a turn that is no text is left out."""
-        return [turn for turn in self.shape.turns(self.data) if isinstance(turn.text, str)]
+        return [turn for turn in self.all_turns if isinstance(turn.text, str)]
 
     @functools.cached_property
     def answers(self) -> list[Turn]:
@@ -87,13 +97,13 @@ class Row:
     @property
     def is_conversation(self) -> bool:
         """Whether its turns are a list of messages, which a chat template joins."""
-        return any(isinstance(self.data[column], list) for column in self.shape.needed)
+        return any(isinstance(self.data[column], list) for column in self.shape.columns)
 
     def extra(self) -> list[tuple[str, list[str]]]:
         """The columns, and the keys of messages, that no trainer knows, with their places."""
-        known = self.shape.needed | self.shape.optional | METADATA
+        known = {*self.shape.columns, *self.shape.optional, *METADATA}
         found = [("row", sorted(self.data.keys() - known))]
-        for column in sorted(self.shape.needed):
+        for column in self.shape.columns:
             messages = self.data[column] if isinstance(self.data[column], list) else []
             for number, each in enumerate(messages):
                 keys = each.keys() - MESSAGE if isinstance(each, dict) else set()
@@ -120,10 +130,17 @@ class Row:
         return value if isinstance(value, str) else ""
 
 
-def read_row(data: dict[str, Any]) -> Row | None:
-    """The row in the first shape whose columns it has; None in none of them."""
-    shape = next((shape for shape in SHAPES if shape.needed <= data.keys()), None)
+def read_row(data: Any) -> Row | None:
+    """The row in the first shape whose columns it has; None for any other JSON value."""
+    if not isinstance(data, dict) or _is_deep(data, MAX_DEPTH):
+        return None
+    shape = next((shape for shape in SHAPES if shape.columns.keys() <= data.keys()), None)
     return Row(data, shape) if shape else None
+
+
+def _is_deep(value: Any, levels: int) -> bool:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return not levels or any(_is_deep(each, levels - 1) for each in inner)
 
 
 def repaired(row: Row) -> dict[str, Any]:
@@ -132,9 +149,9 @@ def repaired(row: Row) -> dict[str, Any]:
     Line ends become line feeds, null characters and lone surrogates go, and so do unknown columns
     and keys, and white space at the end of an answer.
     """
-    known = row.shape.needed | row.shape.optional | METADATA
+    known = {*row.shape.columns, *row.shape.optional, *METADATA}
     data = {name: _clean(value) for name, value in row.data.items() if name in known}
-    for column in row.shape.needed:
+    for column in row.shape.columns:
         if isinstance(data[column], list):
             data[column] = [_message(each, row) for each in data[column]]
         elif column in ("completion", "output") and row.is_whole:
@@ -209,36 +226,11 @@ def _turns(value: Any, place: str, role: str) -> list[Turn]:
     return turns
 
 
-def _columns(*columns: tuple[str, str]) -> Callable[[dict[str, Any]], list[Turn]]:
-    def turns(data: dict[str, Any]) -> list[Turn]:
-        return [turn for name, role in columns for turn in _turns(data[name], name, role)]
-
-    return turns
-
-
-def _alpaca(data: dict[str, Any]) -> list[Turn]:
-    asked, given = data["instruction"], data.get("input")
-    text = f"{asked}\n\n{given}" if asked and given else asked
-    system = [Turn("system", data["system"], "system")] if data.get("system") else []
-    return [*system, Turn("user", text, "instruction"), Turn("assistant", data["output"], "output")]
-
-
-_NONE: frozenset[str] = frozenset()
 SHAPES = (
-    Shape("messages", frozenset({"messages"}), _NONE, _columns(("messages", ""))),
-    Shape("sharegpt", frozenset({"conversations"}), _NONE, _columns(("conversations", ""))),
-    Shape(
-        "prompt-completion",
-        frozenset({"prompt", "completion"}),
-        _NONE,
-        _columns(("prompt", "user"), ("completion", "assistant")),
-    ),
-    Shape("alpaca", frozenset({"instruction", "output"}), frozenset({"input", "system"}), _alpaca),
-    Shape(
-        "fim",
-        frozenset({"prefix", "suffix", "middle"}),
-        _NONE,
-        _columns(("prefix", "user"), ("suffix", "user"), ("middle", "assistant")),
-    ),
-    Shape("text", frozenset({"text"}), _NONE, _columns(("text", "text"))),
+    Shape("messages", {"messages": ""}),
+    Shape("sharegpt", {"conversations": ""}),
+    Shape("prompt-completion", {"prompt": "user", "completion": "assistant"}),
+    Shape("alpaca", {"instruction": "user", "output": "assistant"}, ("input", "system")),
+    Shape("fim", {"prefix": "user", "suffix": "user", "middle": "assistant"}),
+    Shape("text", {"text": "text"}),
 )

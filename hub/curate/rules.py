@@ -95,7 +95,7 @@ _ASSERTS = re.compile(
     r"|\brequire\.|\brun \w|\bXCT\w+"
 )
 _SWALLOWED = re.compile(
-    r"except(?: (?:Base)?Exception(?: as \w+)?)?:\s*(?:#[^\n]*\s*)*pass\b"
+    r"except(?: (?:Base)?Exception(?: as \w+)?)?:\s*(?:#[^\n]*\n\s*)*pass\b"
     r"|catch\s*(?:\([^()]*\))?\s*\{\s*\}|if err != nil \{\s*\}|rescue(?: => \w+)?\s+end\b"
 )
 _HANDLES = re.compile(
@@ -105,7 +105,7 @@ _HANDLES = re.compile(
 
 def structure(row: Row) -> Iterator[Problem]:
     """Turns are texts, by known roles, in an order that chat templates take."""
-    turns = row.shape.turns(row.data)
+    turns = row.all_turns
     for turn in turns:
         if not isinstance(turn.text, str):
             told = f"is {json.dumps(turn.text)[:SHOWN]}, expected a text"
@@ -126,7 +126,7 @@ def structure(row: Row) -> Iterator[Problem]:
     if not wrong and not _ORDER.get(row.shape.name, _ORDER[""]).fullmatch(order):
         told = f"roles are {', '.join(turn.role for turn in turns)[:SHOWN] or 'none'}"
         fix = "an optional system turn, then user and assistant in turns, the assistant last"
-        yield Problem(next(iter(row.shape.needed)), told, fix)
+        yield Problem(next(iter(row.shape.columns)), told, fix)
 
 
 def fields(row: Row) -> Iterator[Problem]:
@@ -176,10 +176,9 @@ def truncated(row: Row) -> Iterator[Problem]:
     """An answer goes on to its end: brackets, quotes and fences are closed, nothing is elided."""
     fix = "put back what is missing, or drop the row"
     for code in row.code:
-        node = code.fragment.unclosed
+        node = code.fragment.unbalanced
         if node and not code.loose:
-            opened = _text(node)[:3]
-            yield Problem(_place(code, node), f"{opened} is never closed", fix)
+            yield Problem(_place(code, node), f"{_text(node)[:3]} without its other half", fix)
     for answer in row.answers if row.is_whole else ():
         if any(not closed for *_, closed in fences(answer.text)):
             yield Problem(answer.place, "a fence is never closed", fix)
@@ -241,7 +240,7 @@ def error_handling(row: Row) -> Iterator[Problem]:
     for code in row.code:
         if match := _SWALLOWED.search(code.text):
             place = f"{code.place}:{_line(code.text, match.start()) + code.line}"
-            yield Problem(place, "swallows every error", "handle it, or let it pass")
+            yield Problem(place, "swallows an error", "handle it, or let it pass")
         elif "error" in row.category.lower() and not _HANDLES.search(code.text):
             yield Problem(
                 _place(code), f"of {row.category!r}, and handles none", "change the category"
@@ -280,7 +279,7 @@ RULES = (
 def _wrong(code: Code) -> Iterator[Problem]:
     """What the parser stumbled over, unless it is that something was left open."""
     node = code.fragment.error
-    if node and (code.loose or not code.fragment.unclosed):
+    if node and (code.loose or not code.fragment.unbalanced):
         near = " ".join(_text(node).split())[:SHOWN]
         told = (
             f"{node.type} is missing" if node.is_missing else f"no {code.language} here: {near!r}"

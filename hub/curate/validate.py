@@ -7,7 +7,7 @@ import hashlib
 from typing import TYPE_CHECKING, Any
 
 from hub.curate.conventions import convention_rules
-from hub.curate.rows import read_row
+from hub.curate.rows import SHAPES, read_row
 from hub.curate.rules import RULES, Finding, Problem, Rule
 from hub.errors import HubError, MissingExtraError
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     Count = Callable[[Row], int]  # tokens of a row
 
+FORMS = [" ".join(shape.columns) for shape in SHAPES]
+
 
 class Validator:
     """The rules, and what they remember of the rows before: a dataset has one of its own."""
@@ -28,8 +30,8 @@ class Validator:
     def __init__(self, limits: Dataset, conventions: Sequence[Rule], count: Count | None) -> None:
         """Check lengths against ``limits``, by ``count`` where there is one."""
         self.limits, self.count = limits, count
-        self.seen: dict[bytes, int] = {}
-        self.number = 0
+        self.seen: dict[bytes, str] = {}
+        self.place = ""  # of the row at hand
         length = Rule("length", "error", self._length)
         self.rules = (*RULES, length, Rule("duplicate", "error", self._duplicate), *conventions)
 
@@ -44,17 +46,14 @@ class Validator:
         count = token_counter(name, folder) if name else None
         return cls(config.dataset, convention_rules(config.conventions), count)
 
-    def findings(self, data: Any, number: int) -> list[Finding]:
-        """What is wrong with a JSON value as row ``number``, in the order of the rules."""
-        row = read_row(data) if isinstance(data, dict) else None
+    def findings(self, data: Any, number: int, file: str = "") -> list[Finding]:
+        """What is wrong with a JSON value, row ``number`` of a file, in the order of the rules."""
+        row = read_row(data)
         if row is None:
-            known = (
-                "messages; prompt, completion; instruction, output; prefix, suffix, middle; text"
-            )
-            had = f"columns {', '.join(data) or 'none'}" if isinstance(data, dict) else repr(data)
-            told = f"{had[:200]}; expected one of: {known}"
-            return [Finding(number, "structure", "error", "row", told, "rename, or drop the row")]
-        self.number = number
+            had = f"columns {', '.join(data)[:100]}" if isinstance(data, dict) else "no object"
+            fix = f"write the columns of one form: {'; '.join(FORMS)}"
+            return [Finding(number, "structure", "error", "row", had, fix)]
+        self.place = f"row {number}" + (f" of {file}" if file else "")
         return [
             Finding(number, rule.name, rule.level, *problem)
             for rule in self.rules
@@ -78,9 +77,9 @@ class Validator:
         """No two rows say the same."""
         said = "\0".join(f"{turn.role}\0{turn.text}" for turn in row.turns)
         digest = hashlib.blake2b(said.encode("utf-8", "surrogatepass"), digest_size=16).digest()
-        first = self.seen.setdefault(digest, self.number)
-        if first != self.number:
-            yield Problem("row", f"the same as row {first}", "drop one")
+        first = self.seen.setdefault(digest, self.place)
+        if first != self.place:
+            yield Problem("row", f"the same as {first}", "drop one")
 
 
 def token_counter(name: str, folder: Path) -> Count:

@@ -148,15 +148,18 @@ def _check_file(
     on_finding: Callable[[Path, Finding], None],
     progress: Progress,
 ) -> None:
+    def judge(data: Any, number: int) -> list[Finding]:
+        return validator.findings(data, number, path.name)
+
     def rows() -> Iterator[bytes]:
         total, done = path.stat().st_size, 0
         for line in read_lines(path):
-            found = [line.error] if line.error else validator.findings(line.data, line.number)
+            found = [line.error] if line.error else judge(line.data, line.number)
             report.add(path, found)
             for finding in found:
                 on_finding(path, finding)
-            if kept := _kept(line, found, validator, report) if report.is_fixed else b"":
-                yield kept
+            if report.is_fixed:
+                yield _kept(line, found, judge, report)
             done += len(line.raw)
             progress("validated", min(done, total), total)
 
@@ -172,13 +175,16 @@ def _check_file(
 
 
 def _kept(
-    line: Line, found: list[Finding], validator: Validator, report: ValidationReport
+    line: Line,
+    found: list[Finding],
+    judge: Callable[[Any, int], list[Finding]],
+    report: ValidationReport,
 ) -> bytes:
     """The row as it is to be written; empty where it is dropped."""
     raw = line.raw.rstrip(b"\r\n") + b"\n"
-    row = read_row(line.data) if found and isinstance(line.data, dict) else None
+    row = read_row(line.data) if found else None
     if row and (mended := repaired(row)) != line.data:
-        found = validator.findings(mended, line.number)
+        found = judge(mended, line.number)
         raw = json.dumps(mended, ensure_ascii=False).encode() + b"\n"
         report.repaired += not _first_error(found)
     if rule := _first_error(found):

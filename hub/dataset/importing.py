@@ -137,10 +137,10 @@ def read_imported(folder: Path) -> Iterator[Example]:
 
 def _mapped(value: Any) -> tuple[Row | None, str]:
     """The row as a prompt and a completion, or why it has no such form."""
-    row = read_row(value) if isinstance(value, dict) else None
+    row = read_row(value)
     if row is None:
         return None, "json" if value is None else "structure"
-    turns = row.shape.turns(row.data)
+    turns = row.all_turns
     if row.shape.name == "text":
         turns = _conversation(str(row.data["text"]))
     if row.shape.name == "fim" or not turns:
