@@ -26,7 +26,7 @@ from hub.dataset.build import BuildReport, distinct
 from hub.dataset.formats import FORMATS, Options, as_row, identity
 from hub.dataset.split import LEAK, SIDES, Shares, split
 from hub.types import Example, Infill, Message
-from tests.conftest import driver
+from tests.conftest import driver, git
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -235,6 +235,41 @@ def test_secrets_and_forbidden_terms_reach_no_row(hub: Hub, tmp_path: Path) -> N
     assert "def tainted" not in written
     dropped = next(stage.dropped for stage in report.stages if stage.name == "checked")
     assert any(reason.startswith("forbidden: ") for reason in dropped)
+
+
+def test_commits_tests_and_what_people_wrote_become_examples(hub: Hub, tmp_path: Path) -> None:
+    code = write_code(tmp_path / "code")
+    target = code / "m0.py"
+    (code / "tests").mkdir()
+    name = re.findall(r"def (\w+)", target.read_text())[0]
+    (code / "tests" / "test_m0.py").write_text(
+        f"from m0 import {name}\n\n\ndef test_the_result_is_text():\n"
+        f"    assert isinstance({name}([3], 5), str)\n"
+    )
+    git(code, "init", "-q")
+    git(code, "add", ".")
+    git(code, "commit", "-qm", "Add the code")
+    target.write_text(target.read_text().replace("    return json", "    if not limit:\n"
+                      "        raise ValueError(limit)\n    return json", 1))  # fmt: skip
+    git(code, "commit", "-qam", "Reject a limit of zero\n\nCo-authored-by: A <a@example.com>")
+    hub.index([code])
+    examples = hub.workspace.folder / "examples"
+    examples.mkdir()
+    (examples / "own.md").write_text(
+        "---\ncategory: limits\ntask: answer\n---\n# Prompt\n\nWhat is a limit of zero?\n\n"
+        "# Completion\n\nIt is refused, with the value in the message.\n"
+    )
+    hub.build_dataset(tmp_path / "out")
+    rows = [row for side in ("train", "test") for row in rows_of(tmp_path / "out", side)]
+    (refactor,) = (row for row in rows if row["task"] == "refactor")
+    assert "Reject a limit of zero" in refactor["prompt"][0]["content"]
+    assert "raise ValueError(limit)" not in refactor["prompt"][0]["content"]
+    assert "raise ValueError(limit)" in refactor["completion"][0]["content"]
+    assert len(refactor["provenance"]["commit"]) == 40
+    assert not any("co-authored" in json.dumps(row).lower() for row in rows)
+    assert "limits" in {row["category"] for row in rows}
+    sides = [row["provenance"]["files"] for row in rows if row["task"] == "tests"]
+    assert sides in ([], [["code/tests/test_m0.py", "code/m0.py"]])  # one, if both are on one side
 
 
 def test_a_dataset_without_a_row_is_not_written(hub: Hub, tmp_path: Path) -> None:
