@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from filelock import FileLock, Timeout
 
+from hub.curate.annotate import annotate
 from hub.curate.duplicates import find_duplicates
 from hub.curate.linking import link_tests
+from hub.curate.taxonomy import taxonomy_of
 from hub.curate.validate import Validator
 from hub.dataset.build import Ingredients, build, checked_options
 from hub.dataset.checking import LAST_BUILD, example_check
@@ -80,12 +82,24 @@ def _build(
         for number, cluster in enumerate(duplicates.clusters)
         for p in (cluster.representative, *(member.pattern for member in cluster.members))
     }
+    stand_ins = frozenset(member.pattern.id for member in duplicates.dropped)
+    progress("linking tests", 0, 1)
+    tests = link_tests(patterns)
+    progress("annotating", 0, 1)
+    annotations = annotate(
+        patterns,
+        taxonomy=taxonomy_of(workspace.config),
+        vectors=vectors,
+        encoder=workspace.encoders.fast,
+        tested=tests,
+        duplicated=stand_ins,
+    )
     ingredients = Ingredients(
         patterns=patterns,
-        annotations={},
-        tests=link_tests(patterns),
+        annotations=annotations,
+        tests=tests,
         clusters=clusters,
-        stand_ins=frozenset(member.pattern.id for member in duplicates.dropped),
+        stand_ins=stand_ins,
         changes=read_history(workspace, sources, settings.commits),
         own=[*read_handwritten(workspace.folder), *read_imported(workspace.folder)],
         vectors=vectors,

@@ -190,6 +190,46 @@ class Convention(_Section):
         return self
 
 
+class Taxonomy(_Section):
+    """Which categories patterns may have."""
+
+    name: str = Field(
+        default="default",
+        description="a shipped taxonomy: default, platform or typescript-library; tables "
+        "[[categories]] take its place; see the shipped ones for their fields",
+    )
+
+
+class Category(_Section):
+    """One category: what it is, and what it is recognised by."""
+
+    name: str = Field(min_length=1, description="what reports and examples call it")
+    description: str = Field(
+        min_length=1, description="a sentence; where rules leave it open, the nearest one decides"
+    )
+    paths: list[str] = Field(default=[], description="gitignore-style patterns of files")
+    imports: list[str] = Field(
+        default=[], description="modules and packages; what is below them counts too"
+    )
+    symbols: list[str] = Field(
+        default=[], description="shell-style patterns of function, method and class names"
+    )
+    words: list[str] = Field(
+        default=[], description="words or phrases in names, paths, documentation and code"
+    )
+    kinds: list[str] = Field(
+        default=[],
+        description="kinds of chunk that are always of it, such as test, section or class, and "
+        "beside those: imports (a chunk of nothing else), exception (a class that is one)",
+    )
+    decisive: bool = Field(
+        default=False, description="whether one of its paths settles it, whatever else is found"
+    )
+    examples: list[str] = Field(
+        default=[], description="sentences that document such code, beside the description"
+    )
+
+
 class Config(_Section):
     """The whole of ``hub.toml``."""
 
@@ -206,6 +246,10 @@ class Config(_Section):
     generator: Generator = Generator()
     dataset: Dataset = Dataset()
     conventions: list[Convention] = Field(default=[], description=str(Convention.__doc__))
+    taxonomy: Taxonomy = Taxonomy()
+    categories: list[Category] = Field(
+        default=[], description="categories of your own, instead of a shipped taxonomy's"
+    )
 
 
 def load_config(folder: Path) -> Config:
