@@ -74,23 +74,31 @@ def split(
 def _reach(examples: Iterable[Example], shares: Shares, seed: int) -> dict[str, float]:
     """By file, the end of the interval in which it is on the test side.
 
-    That is the share, or as much more as the file's neediest category takes to have enough rows.
+    That is the share; or more for files that are mostly of a category that would have too few rows.
     """
-    rows: dict[str, Counter[str]] = defaultdict(Counter)
-    for example in examples:
-        rows[example.category][example.files[0]] += 1
     reach: dict[str, float] = defaultdict(lambda: shares.test)
     if not shares.test:
         return reach
-    for counts in rows.values():
-        taken, most = 0, int(sum(counts.values()) * LARGEST_TEST)
-        for file in sorted(counts, key=lambda file: (bucket(f"{seed} {file}"), file)):
-            if bucket(f"{seed} {file}") >= shares.test and (
-                taken >= shares.min_test or taken + counts[file] > most
-            ):
+    counts: dict[str, Counter[str]] = defaultdict(Counter)  # rows by file and category
+    for example in examples:
+        counts[example.files[0]][example.category] += 1
+    at = {file: bucket(f"{seed} {file}") for file in counts}
+    tested, totals = Counter[str](), Counter[str]()
+    more: dict[str, list[str]] = defaultdict(list)
+    for file in sorted(counts, key=lambda file: (at[file], file)):
+        totals.update(counts[file])
+        if at[file] < shares.test:
+            tested.update(counts[file])
+        else:
+            more[max(sorted(counts[file]), key=counts[file].__getitem__)].append(file)
+    for category in sorted(more):
+        for file in more[category]:
+            enough = tested[category] >= shares.min_test
+            after = tested[category] + counts[file][category]
+            if enough or after > totals[category] * LARGEST_TEST:
                 break
-            taken += counts[file]
-            reach[file] = max(reach[file], bucket(f"{seed} {file}") + 1e-12)
+            reach[file] = at[file] + 1e-12
+            tested.update(counts[file])
     return reach
 
 
