@@ -15,17 +15,19 @@ if TYPE_CHECKING:
 
     from hub.config import Mode, Tier
     from hub.curate.duplicates import DuplicatesReport
+    from hub.curate.gaps import Gap
     from hub.curate.rules import Finding
     from hub.dataset.build import BuildReport
     from hub.dataset.checking import ValidationReport
     from hub.dataset.export import ExportReport
+    from hub.dataset.generating import GenerateReport
     from hub.dataset.importing import ImportReport
     from hub.reporting import IndexReport, Progress
     from hub.search.retrieval import Retriever
     from hub.status import Status
     from hub.store.encoders import Encoders
     from hub.tuning.tune import CompareReport, Method, TuneReport
-    from hub.types import Pattern, SearchResult
+    from hub.types import Generator, Pattern, SearchResult
     from hub.workspace import Workspace
 
 T = TypeVar("T")
@@ -243,6 +245,66 @@ class Hub:
                 self.workspace, retriever, Path(out), formats, progress or silent
             )
         )
+
+    def gaps(
+        self, dataset: str | Path | None = None, *, progress: Progress | None = None
+    ) -> list[Gap]:
+        """What a dataset lacks, the largest gap first: against ``[[targets]]`` in hub.toml, against
+        the code there is, and in variety.
+
+        Args:
+            dataset: A folder that was built; by default what was built last.
+            progress: Called with what is being done and how far it is.
+
+        Raises:
+            HubError: nothing is indexed, or there is no such dataset.
+        """
+        from hub.building import find_gaps_in
+        from hub.dataset.checking import last_build
+        from hub.reporting import silent
+
+        self._follow_config()
+        folder = Path(dataset) if dataset else last_build(self.workspace.store_folder)
+        return self._read(
+            lambda retriever: find_gaps_in(
+                self.workspace, retriever, folder, progress=progress or silent
+            )
+        )
+
+    def augment(
+        self,
+        *,
+        category: str = "",
+        limit: int = 100,
+        jobs: Sequence[str] = ("instruction", "tests"),
+        generator: Generator | None = None,
+        progress: Progress | None = None,
+    ) -> GenerateReport:
+        """Let a model write what functions without an example lack: what would ask for them, and
+        tests. The next build has them.
+
+        Args:
+            category: Only functions of this category; empty: of any.
+            limit: How many functions, the best by quality first.
+            jobs: What to ask for.
+            generator: Who is asked; by default the model under ``[generator]`` in hub.toml.
+            progress: Called with what is being done and how far it is.
+
+        Raises:
+            HubError: nothing is indexed, no model is named, or it fails again and again.
+        """
+        from hub.building import augment
+        from hub.generator import EndpointGenerator
+        from hub.reporting import silent
+
+        self._follow_config()
+        model = generator or EndpointGenerator(self.workspace.config.generator)
+        return self._read(
+            lambda retriever: augment(
+                self.workspace, retriever, model, category=category, limit=limit, jobs=jobs,
+                progress=progress or silent,
+            )
+        )  # fmt: skip
 
     def validate(
         self,

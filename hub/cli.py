@@ -238,6 +238,43 @@ def export(folder: Path | None, out: Path, strict: bool, as_json: bool) -> None:
         sys.exit(1)
 
 
+@main.command()
+@click.argument("dataset", type=click.Path(path_type=Path), required=False)
+@json_option
+@click.pass_obj
+def gaps(folder: Path | None, dataset: Path | None, as_json: bool) -> None:
+    """What the last built dataset lacks, and what would fill it; targets are in hub.toml."""
+    from hub.terminal import gaps_text, index_progress
+
+    with index_progress() as progress:
+        found = open_hub(folder).gaps(dataset, progress=progress)
+    if as_json:
+        print_json([gap.to_json() for gap in found])
+    else:
+        click.echo(gaps_text(found))
+
+
+@main.command()
+@click.option("--category", default="", help="Only functions of this category.")
+@click.option("--limit", "-n", type=click.IntRange(1), default=100, show_default=True)
+@click.option(
+    "--jobs", default="instruction,tests", show_default=True, help="What to ask, comma-separated."
+)
+@json_option
+@click.pass_obj
+def augment(folder: Path | None, /, jobs: str, as_json: bool, **options: Any) -> None:
+    """Let a model write what functions without an example lack; the next build has it."""
+    from hub.terminal import augment_summary, index_progress
+
+    wanted = [job.strip() for job in jobs.split(",")]
+    with index_progress() as progress:
+        report = open_hub(folder).augment(jobs=wanted, progress=progress, **options)
+    if as_json:
+        print_json(report.to_json())
+    else:
+        click.echo(augment_summary(report))
+
+
 @main.group()
 def dataset() -> None:
     """Make training data of the patterns, and publish it."""

@@ -108,7 +108,7 @@ class Search(_Section):
 
 
 class Generator(_Section):
-    """The model that writes what code cannot be turned into: `patternhub augment --generate`."""
+    """The model that writes what code cannot be turned into: `patternhub augment`."""
 
     endpoint: str = Field(
         default="",
@@ -230,6 +230,15 @@ class Category(_Section):
     )
 
 
+class Target(_Section):
+    """How many examples there should be of a category, for `patternhub gaps`."""
+
+    category: str = Field(min_length=1, description="its name")
+    task: str = Field(default="", description="only of this task; empty: of any")
+    language: str = Field(default="", description="only in this language; empty: in any")
+    examples: int = Field(gt=0, description="how many")
+
+
 class Config(_Section):
     """The whole of ``hub.toml``."""
 
@@ -246,6 +255,7 @@ class Config(_Section):
     generator: Generator = Generator()
     dataset: Dataset = Dataset()
     conventions: list[Convention] = Field(default=[], description=str(Convention.__doc__))
+    targets: list[Target] = Field(default=[], description=str(Target.__doc__))
     taxonomy: Taxonomy = Taxonomy()
     categories: list[Category] = Field(
         default=[], description="categories of your own, instead of a shipped taxonomy's"

@@ -16,9 +16,11 @@ if TYPE_CHECKING:
 
     from hub.curate.clusters import Cluster
     from hub.curate.duplicates import DuplicatesReport
+    from hub.curate.gaps import Gap
     from hub.dataset.build import BuildReport
     from hub.dataset.checking import ValidationReport
     from hub.dataset.export import ExportReport
+    from hub.dataset.generating import GenerateReport
     from hub.dataset.importing import ImportReport
     from hub.dataset.publish import PublishReport
     from hub.doctor import Check
@@ -183,6 +185,25 @@ def build_summary(report: BuildReport) -> str:
     ):
         lines += [f"  short        {count:7} {what}: {name}" for name, count in short.items()]
     return "\n".join([*lines, f"read {report.out}/report.html"])
+
+
+def gaps_text(gaps: list[Gap]) -> str:
+    """A line for each gap, with the patterns that could fill it and the command that does."""
+    lines = [f"{len(gaps)} gaps"]
+    for gap in gaps:
+        what = " ".join(filter(None, (gap.category, gap.task, gap.language)))
+        lines.append(_line(f"  {gap.missing:7} missing  {what}: {gap.why}; there are {gap.have}"))
+        lines += [_line(f"  {'':16} {near.location}  {near.symbol}") for near in gap.nearest]
+        lines.append(f"  {'':16} {gap.command}")
+    return "\n".join(lines)
+
+
+def augment_summary(report: GenerateReport) -> str:
+    """How many answers were kept, and why others were not."""
+    lines = [f"{report.accepted} answers kept, {report.known} were there before"]
+    lines += [f"  rejected {count:6}  {why}" for why, count in report.rejected.most_common()]
+    lines += [f"  failed   {report.failed:6}  run again to ask them anew"] if report.failed else []
+    return "\n".join(lines)
 
 
 def publish_summary(report: PublishReport, *, sent: bool) -> str:

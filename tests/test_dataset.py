@@ -272,6 +272,38 @@ def test_commits_tests_and_what_people_wrote_become_examples(hub: Hub, tmp_path:
     assert sides in ([], [["code/tests/test_m0.py", "code/m0.py"]])  # one, if both are on one side
 
 
+def test_gaps_are_named_and_a_model_fills_them(indexed: Hub, tmp_path: Path) -> None:
+    class Model:
+        name = "model"
+
+        def generate(self, messages: Any, *, max_tokens: int = 512) -> str:
+            return "Write what takes the records of a week and gives back their sum as text."
+
+    folder = indexed.workspace.folder
+    (folder / "hub.toml").write_text(
+        "[[targets]]\ncategory = 'parsing'\ntask = 'implement'\nexamples = 5000\n"
+    )
+    opened = Hub.open(folder, encoders=indexed.workspace.encoders)
+    code = tmp_path / "code" / "bare.py"
+    code.write_text(
+        "def total_of_week(records):\n    found = [parse(r) for r in records]\n"
+        "    return str(sum(found))\n"
+    )
+    opened.index()
+    opened.build_dataset(tmp_path / "out")
+    (gap,) = (gap for gap in opened.gaps() if gap.kind == "target")
+    assert (gap.category, gap.task) == ("parsing", "implement")
+    assert gap.missing > 4000
+    assert gap.command.startswith("patternhub ")
+    report = opened.augment(limit=3, jobs=["instruction"], generator=Model())
+    assert report.accepted == 1  # the one function without documentation
+    opened.build_dataset(tmp_path / "out")
+    rows = [row for side in ("train", "test") for row in rows_of(tmp_path / "out", side)]
+    (row,) = (r for r in rows if r["task"] == "implement" and "bare.py" in r["provenance"]["path"])
+    assert "records of a week" in row["prompt"][0]["content"]
+    assert row["completion"][0]["content"].startswith("def total_of_week")
+
+
 def test_a_dataset_without_a_row_is_not_written(hub: Hub, tmp_path: Path) -> None:
     (tmp_path / "code").mkdir()
     (tmp_path / "code" / "a.txt").write_text("nothing to learn here\n")

@@ -9,7 +9,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.curate.gaps import Gap, Made, Target, find_gaps
+from hub.config import Target
+from hub.curate.gaps import Gap, Made, find_gaps
 from hub.types import Pattern
 
 if TYPE_CHECKING:
@@ -65,14 +66,14 @@ def test_exactly_the_removed_categories_are_named(removed: set[str], seed: int) 
     for gap in gaps:
         assert len(gap.nearest) == 5
         assert all(OF[near.id] == gap.category for near in gap.nearest)
-        assert gap.command == f"patternhub augment --fill-gaps --category {gap.category!r}"
+        assert gap.command == f"patternhub augment --category {gap.category!r}"
 
 
 def test_a_target_counts_what_fits_and_names_what_fills_it() -> None:
     made = [made_of(p) for p in PATTERNS if p.start_byte < 10]
-    wanted = Target(CATEGORIES[3], "implement", "go", 20)
-    other_task = Target(CATEGORIES[3], "explain", "", 2)
-    met = Target(CATEGORIES[4], "", "", 10)
+    wanted = Target(category=CATEGORIES[3], task="implement", language="go", examples=20)
+    other_task = Target(category=CATEGORIES[3], task="explain", examples=2)
+    met = Target(category=CATEGORIES[4], examples=10)
     gaps = {gap.task: gap for gap in gaps_of(made, [wanted, other_task, met])}
     assert (gaps["implement"].have, gaps["implement"].missing) == (5, 15)
     assert (gaps["explain"].have, gaps["explain"].missing) == (0, 2)
@@ -83,7 +84,7 @@ def test_a_target_counts_what_fits_and_names_what_fills_it() -> None:
 
 
 def test_a_target_that_no_code_can_meet_asks_for_an_example_by_hand() -> None:
-    (gap,) = gaps_of([made_of(p) for p in PATTERNS], [Target("security", "", "", 5)])
+    (gap,) = gaps_of([made_of(p) for p in PATTERNS], [Target(category="security", examples=5)])
     assert (gap.kind, gap.missing, gap.nearest) == ("target", 5, ())
     assert gap.command == "patternhub examples new --category 'security'"
 

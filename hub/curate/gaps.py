@@ -14,6 +14,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from hub.config import Target
     from hub.types import Pattern, Vectors
 
 NEAREST = 5  # patterns named with each gap
@@ -32,23 +33,6 @@ class Made(NamedTuple):
     language: str
     patterns: tuple[str, ...]
     file: str
-
-
-class Target(NamedTuple):
-    """How many examples there should be; an empty task or language is any."""
-
-    category: str
-    task: str
-    language: str
-    examples: int
-
-    def fits(self, made: Made) -> bool:
-        """Whether an example counts towards it."""
-        return (
-            made.category == self.category
-            and self.task in ("", made.task)
-            and self.language in ("", made.language)
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +106,7 @@ class _Finder:
     def short_of(self, targets: Iterable[Target], made: Sequence[Made]) -> Iterator[Gap]:
         """Targets that are not met."""
         for target in targets:
-            have = sum(target.fits(example) for example in made)
+            have = sum(_fits(target, example) for example in made)
             if have < target.examples:
                 yield self._gap(
                     "target",
@@ -206,7 +190,7 @@ class _Finder:
         cosines = self.vectors[rows] @ middle
         order = sorted(range(len(rows)), key=lambda i: (-cosines[i], self.patterns[rows[i]].id))
         nearest = tuple(self._near(rows[i], float(cosines[i])) for i in order[:NEAREST])
-        verb = "augment --fill-gaps" if nearest else "examples new"
+        verb = "augment" if nearest else "examples new"
         return Gap(
             kind=kind, category=category, task=task, language=language, have=have, missing=missing,
             why=why, nearest=nearest, command=f"patternhub {verb} --category {category!r}",
@@ -216,6 +200,12 @@ class _Finder:
         p = self.patterns[row]
         where = f"{p.source}/{p.location}"
         return Near(id=p.id, symbol=p.symbol, location=where, cosine=round(cosine, 3))
+
+
+def _fits(target: Target, made: Made) -> bool:
+    """Whether an example counts towards a target."""
+    same = made.category == target.category
+    return same and target.task in ("", made.task) and target.language in ("", made.language)
 
 
 def _nearest(rows: Vectors, known: Vectors, *, skip_self: bool = False) -> Vectors:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from hub.reporting import Progress
     from hub.types import Generator, Pattern
 
+GENERATED = "examples/generated.jsonl"  # the ledger, in the hub's folder
 FAILURES = 5  # of the endpoint in a row, after which it is taken to be gone
 MIN_WORDS, MAX_WORDS = 6, 120  # of an instruction
 LEAK = 0.3  # share of an instruction's shingles that stand in the code it asks for
@@ -72,6 +73,9 @@ def generate(
     Raises:
         HubError: the endpoint failed :data:`FAILURES` times in a row; what it answered is kept.
     """
+    for name in jobs:
+        if name not in JOBS:
+            raise HubError(f"no job is called {name!r}; there are: {', '.join(JOBS)}")
     report = GenerateReport()
     known = {entry["key"] for entry in _entries(ledger)}
     report.known = len(known)
