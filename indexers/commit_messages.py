@@ -104,12 +104,21 @@ _NOT_CODE = re.compile(
 
 
 class Message(NamedTuple):
-    """A message without trailers and names; ``type`` and ``scope`` are of conventional commits."""
+    """A message: ``raw`` as it was written, and its subject without prefixes and names.
 
+    The subject is "" where nothing but a trailer is in its place. ``type`` and ``scope`` are of
+    conventional commits. Cleaning a clean subject or body again changes nothing.
+    """
+
+    raw: str
     subject: str
-    body: str
     type: str = ""
     scope: str = ""
+
+    @property
+    def body(self) -> str:
+        """The rest of it, without lines that name someone and paragraphs of trailers."""
+        return _without_trailers(_halves(self.raw)[1])
 
     @property
     def is_about_code(self) -> bool:
@@ -118,18 +127,11 @@ class Message(NamedTuple):
 
 
 def clean_message(raw: str) -> Message:
-    """Subject and body of a raw commit message.
-
-    The subject is "" where nothing but a trailer is in its place. Cleaning the result again
-    changes nothing.
-    """
-    head, *rest = re.split(r"\n[^\S\n]*\n", raw.replace("\r\n", "\n").strip(), maxsplit=1)
-    first, *more = head.split("\n")
+    """What a raw commit message says."""
+    first, *more = _halves(raw)[0].split("\n")
     kept = [] if _names_someone(first) else [first, *_without_people(more)]
     subject, type_, scope = _clean_subject(" ".join(" ".join(kept).split()))
-    if _names_someone(subject):
-        subject = ""
-    return Message(subject, _without_trailers("\n".join(rest)), type_, scope)
+    return Message(raw, "" if _names_someone(subject) else subject, type_, scope)
 
 
 def reason_to_leave_out(message: Message) -> str:
@@ -157,6 +159,13 @@ def is_imperative(subject: str) -> bool:
     """Whether it begins with a verb that tells the code what to do."""
     first = re.match(r"[\w'-]+", subject.replace("\u2019", "'"))
     return first is not None and first[0].lower() in _VERBS
+
+
+def _halves(raw: str) -> tuple[str, str]:
+    """The first paragraph, and the others."""
+    text = raw.replace("\r\n", "\n").strip()
+    head, *rest = re.split(r"\n[^\S\n]*\n", text, maxsplit=1)
+    return head, "".join(rest)
 
 
 def _clean_subject(text: str) -> tuple[str, str, str]:
@@ -194,7 +203,6 @@ def _without_people(lines: list[str]) -> list[str]:
 
 
 def _without_trailers(body: str) -> str:
-    """Without lines that name someone, and without paragraphs of trailers at the end."""
     lines = _without_people(body.split("\n"))
     text = re.sub(r"\n\s*\n", "\n\n", "\n".join(line.rstrip() for line in lines)).strip()
     paragraphs = text.split("\n\n")

@@ -138,7 +138,7 @@ class _Reader:
         Raises:
             LeftOut: nothing, and why.
         """
-        raw, message = _message(commit)
+        message = _message(commit)
         if len(commit.files) > MAX_FILES:
             raise LeftOut("too many files")
         files = self._files(commit.files)
@@ -162,7 +162,8 @@ class _Reader:
             found = kept
         if not found:
             raise LeftOut("no function to learn from")
-        return [_change(commit, message, raw, path, pair) for path, pair in found]
+        body = message.body
+        return [_change(commit, message, body, path, pair) for path, pair in found]
 
     def _files(self, changes: list[FileChange]) -> list[FileChange]:
         files = []
@@ -210,16 +211,14 @@ class _Reader:
         return version
 
 
-def _message(commit: Commit) -> tuple[str, Message]:
-    """As it was written, and cleaned."""
+def _message(commit: Commit) -> Message:
     try:
-        raw = commit.message.decode("utf-8")
+        message = clean_message(commit.message.decode("utf-8"))
     except UnicodeDecodeError:
         raise LeftOut("message is not UTF-8") from None
-    message = clean_message(raw)
     if reason := reason_to_leave_out(message):
         raise LeftOut(reason)
-    return raw, message
+    return message
 
 
 def _reason_to_skip(change: FileChange) -> str | None:
@@ -237,8 +236,8 @@ def _reason_to_skip(change: FileChange) -> str | None:
     return "moved" if change.old_blob == change.new_blob else reason_by_name(change.path)
 
 
-def _change(commit: Commit, message: Message, raw: str, path: str, pair: Pair) -> Change:
-    intent = intent_of(message, raw, pair.shows)
+def _change(commit: Commit, message: Message, body: str, path: str, pair: Pair) -> Change:
+    intent = intent_of(message, pair.shows)
     if _is_test(path, pair.after) and intent in _NOT_OF_TESTS:
         intent = OTHER  # a test can be wrong, but not insecure
     return Change(
@@ -250,7 +249,7 @@ def _change(commit: Commit, message: Message, raw: str, path: str, pair: Pair) -
         before_line=pair.before.line,
         after_line=pair.after.line,
         subject=message.subject,
-        body=message.body,
+        body=body,
         intent=intent,
         commit=commit.hash,
     )

@@ -65,15 +65,15 @@ _WORDS = [(intent, re.compile(words, re.IGNORECASE)) for intent, words in _BY_WO
 _FIXES_ISSUE = re.compile(r"\bfix(?:es|ed)?:?\s+(?:[\w./-]*#|\S+/issues/)\d", re.IGNORECASE)
 
 
-def intent_of(message: Message, raw: str, shown: str) -> str:
+def intent_of(message: Message, shown: str) -> str:
     """One of the intents above; ``shown`` is what the change alone shows, for want of words.
 
-    ``raw`` is the message as it was written: a CVE or an issue is not named in the clean subject.
+    A CVE or an issue is not named in the clean subject, so these are looked for in the raw message.
     """
     said = _BY_TYPE.get(message.type, "")
-    if said in ("", BUG_FIX) and _SECURITY.search(raw.partition("\n")[0]):
+    if said in ("", BUG_FIX) and _SECURITY.search(message.raw.partition("\n")[0]):
         return SECURITY
     if said:
         return said
     found = (intent for intent, words in _WORDS if words.search(message.subject))
-    return next(found, BUG_FIX if _FIXES_ISSUE.search(raw) else shown)
+    return next(found, BUG_FIX if _FIXES_ISSUE.search(message.raw) else shown)

@@ -154,4 +154,4 @@ def test_tests_and_documentation_are_not_the_code(subject: str, is_about_code: b
     ],
 )
 def test_intent_is_said_by_type_then_words_then_the_change(subject: str, intent: str) -> None:
-    assert intent_of(clean_message(subject), subject, "what it shows") == intent
+    assert intent_of(clean_message(subject), "what it shows") == intent

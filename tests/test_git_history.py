@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,8 +22,11 @@ from hub.errors import HubError
 from indexers.git_history import HistoryReport, read_changes
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from hub.types import Change
 
+ROOT = Path(__file__).parent.parent
 BEFORE = "def total(rows):\n    n = 0\n    for row in rows:\n        n += row.price\n    return n\n"
 AFTER = (
     "def total(rows):\n    n = 0\n    for row in rows:\n        n += row.price or 0\n    return n\n"
@@ -38,7 +42,7 @@ def git(folder: Path, *arguments: str, stdin: bytes = b"") -> str:
 
 
 def commit(
-    repository: Path, files: dict[str, str | bytes | None], message: str | bytes = SUBJECT
+    repository: Path, files: Mapping[str, str | bytes | None], message: str = SUBJECT
 ) -> str:
     if not (repository / ".git").exists():
         repository.mkdir(parents=True, exist_ok=True)
@@ -51,8 +55,8 @@ def commit(
         else:
             target.write_bytes(content if isinstance(content, bytes) else content.encode())
     git(repository, "add", "-A")
-    raw = message if isinstance(message, bytes) else message.encode()
-    git(repository, "commit", "-q", "--allow-empty", "--cleanup=verbatim", "-F", "-", stdin=raw)
+    options = ("-q", "--allow-empty", "--cleanup=verbatim", "-F", "-")
+    git(repository, "commit", *options, stdin=message.encode())
     return git(repository, "rev-parse", "HEAD")
 
 
@@ -68,15 +72,6 @@ def repository(tmp_path: Path) -> Path:
     commit(root, {"shop.py": BEFORE}, "Add the shop's total")
     commit(root, {"shop.py": AFTER}, f"fix(shop): {SUBJECT} (#12)\n\nSome rows are gifts.\n")
     return root
-
-
-def change_to(
-    tmp_path: Path, before: str, after: str, subject: str = SUBJECT, path: str = "shop.py"
-) -> tuple[list[Change], HistoryReport]:
-    """What is read of one change of one file."""
-    commit(tmp_path, {path: before}, "Add the first version")
-    commit(tmp_path, {path: after}, subject)
-    return read(tmp_path)
 
 
 def test_a_pair_holds_both_sides_the_words_and_where_they_come_from(repository: Path) -> None:
@@ -321,7 +316,9 @@ def test_any_form_of_a_repository_and_a_folder_in_one_do(repository: Path, tmp_p
 
 def test_sha256_repositories_are_read(tmp_path: Path) -> None:
     git(tmp_path, "init", "-q", "--object-format=sha256")
-    changes, _ = change_to(tmp_path, BEFORE, AFTER)
+    commit(tmp_path, {"shop.py": BEFORE}, "Add the first version")
+    commit(tmp_path, {"shop.py": AFTER})
+    changes, _ = read(tmp_path)
     assert [len(change.commit) for change in changes] == [64]
 
 
@@ -411,6 +408,22 @@ def test_the_command_prints_the_report_and_writes_the_pairs(
     assert (row["symbol"], row["intent"], row["subject"]) == ("total", "bug fix", SUBJECT)
     result = CliRunner().invoke(main, ["history", str(repository), "--count", "1"])
     assert result.stdout.startswith("1 changes in 1 commits")
+
+
+def test_any_process_reads_the_same_and_counts_the_same(tmp_path: Path) -> None:
+    names = [f"f{number}" for number in range(9)]
+    commit(tmp_path, {"shop.py": "\n\n".join(map(BEFORE.replace("total", "{}").format, names))})
+    commit(tmp_path, {"shop.py": "\n\n".join(map(AFTER.replace("total", "{}").format, names))})
+    command = [sys.executable, "-m", "hub.cli", "history", str(tmp_path), "--json", "--output"]
+    answers = {
+        subprocess.run(
+            [*command, "/dev/stdout"], check=True, capture_output=True, cwd=ROOT,
+            env=os.environ | {"PYTHONHASHSEED": seed},
+        ).stdout
+        for seed in ("1", "2")
+    }  # fmt: skip
+    assert len(answers) == 1
+    assert b'"other": 9' in answers.pop()
 
 
 def test_a_failed_run_leaves_the_file_of_the_last_one(repository: Path, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from hub.config import Target
     from hub.types import Pattern, Vectors
 
+FILLING = frozenset({"function", "method"})  # the patterns that `patternhub augment` can use
 NEAREST = 5  # patterns named with each gap
 FEW = 5  # patterns of a category below which being far from every example is no gap
 RADIUS = 0.05  # share of covered patterns that are farther than the radius from the next one
@@ -85,6 +86,8 @@ def find_gaps(
     covered = {id_ for example in made for id_ in example.patterns}
     rows: dict[str, list[int]] = defaultdict(list)
     for row, p in enumerate(patterns):
+        if p.kind not in FILLING or p.part:
+            continue
         rows[categories.get(p.id, "unclassified")].append(row)
     found = _Finder(patterns, vectors, rows, covered)
     gaps = [
@@ -125,7 +128,7 @@ class _Finder:
             if category not in shown and category != "unclassified":
                 yield self._gap(
                     "no examples", category, have=0, missing=len(rows),
-                    why=f"{len(rows)} patterns, and no example",
+                    why=f"{len(rows)} functions, and no example",
                 )  # fmt: skip
 
     def far(self) -> Iterator[Gap]:
@@ -142,8 +145,8 @@ class _Finder:
             if len(far) >= FEW:
                 yield self._gap(
                     "far", category, have=len(rows) - len(far), missing=len(far),
-                    why=f"{len(far)} of {len(rows)} patterns are nearer than cosine {radius:.2f} "
-                    "to no example", among=far,
+                    why=f"{len(far)} of {len(rows)} functions have no example within cosine "
+                    f"{radius:.2f}", among=far,
                 )  # fmt: skip
 
     def one_sided(self, made: Iterable[Made]) -> Iterator[Gap]:
