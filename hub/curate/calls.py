@@ -10,7 +10,6 @@ from __future__ import annotations
 import posixpath
 import re
 from dataclasses import dataclass, field, replace
-from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from hub.curate.modules import Assigned, Import, text_of
@@ -105,7 +104,7 @@ class Calls:
         self._depth = 0
         self._known: dict[tuple[str, str, str], Value | None] = {}
         self._attributes: dict[tuple[str, str], dict[str, Value | None]] = {}
-        self._bases = cache(self._bases_of)
+        self._bases: dict[tuple[str, str], list[Value]] = {}
 
     def of(self, test: Pattern) -> list[Use]:
         """What the test calls from its own frame, in the order of its text."""
@@ -237,21 +236,27 @@ class Calls:
         if value.kind == "module":
             return self._in_module(value.module, name)
         found = self._defined(value.module, f"{value.symbol}.{name}")
-        found = found or self._attributes_of(value).get(name)
+        attributes = self._attributes_of(value)
+        if found or name in attributes:
+            return found or attributes[name]
         self._depth += 5
-        for base in self._bases(value.module, value.symbol) if found is None else ():
+        for base in self._bases_of(value):
             found = found or self._member(base._replace(kind=value.kind), name)
         self._depth -= 5
         return found
 
-    def _bases_of(self, module: str, symbol: str) -> list[Value]:
-        bases = []
-        for group in self.project.choices(module, symbol):
-            node = self.project.node(group[0], _CLASSES)
-            frame = _Frame(group[0].path)
-            values = [self._value(base, frame) for base in _bases(node)] if node else []
-            bases += [value for value in values if value and value.kind == "class"]
-        return bases
+    def _bases_of(self, value: Value) -> list[Value]:
+        key = (value.module, value.symbol)
+        if key not in self._bases:
+            self._bases[key] = []  # for a class that is its own base
+            for group in self.project.choices(*key):
+                node = self.project.node(group[0], _CLASSES)
+                self._bases[key] += self._written_bases(node, _Frame(group[0].path))
+        return self._bases[key]
+
+    def _written_bases(self, node: Node | None, frame: _Frame) -> list[Value]:
+        values = [self._value(base, frame) for base in _bases(node)] if node else []
+        return [value for value in values if value and value.kind == "class"]
 
     def _attributes_of(self, value: Value) -> dict[str, Value | None]:
         """What a class declares, and what its set-up puts on an instance."""
@@ -371,7 +376,17 @@ class Calls:
                 if child.named_children[0].type != "call":
                     self._called(value, 1, frame)
         inner = _part(node, "definition") or node
-        frame.names[text_of(inner.child_by_field_name("name"))] = None
+        is_class = inner.type == "class_definition"
+        name = text_of(inner.child_by_field_name("name"))
+        frame.names[name] = self._local_class(inner, frame) if is_class else None
+
+    def _local_class(self, node: Node, frame: _Frame) -> Value:
+        """A Python class within a function: what it does not define is its bases'."""
+        key = (frame.path, f"<{node.start_byte}>")
+        members = [_part(n, "definition") or n for n in _children(_part(node, "body"))]
+        self._attributes[key] = dict.fromkeys(text_of(_part(n, "name")) for n in members)
+        self._bases[key] = self._written_bases(node, frame)
+        return Value("class", *key)
 
     def _result(self, node: Node, frame: _Frame) -> None:
         frame.results.append(self._list(node, frame) if node.named_children else None)
