@@ -285,7 +285,7 @@ def test_components_partition_the_rows_and_keep_links_together(
     size: int, ends: list[tuple[int, int]]
 ) -> None:
     links = [Link("near", 1.0, a, b) for a, b in ends if a < size and b < size]
-    groups = components(size, links)
+    groups = components(size, [(link.left, link.right) for link in links])
     assert sorted(row for group in groups for row in group) == list(range(size))
     of = {row: i for i, group in enumerate(groups) for row in group}
     assert all(of[link.left] == of[link.right] for link in links)
