@@ -19,7 +19,10 @@ from tests.conftest import configured_encoders, driver, git, word_encoders, writ
 if TYPE_CHECKING:
     from click.testing import Result
 
-VERBS = ["init", "index", "search", "show", "status", "export", "tune", "forget", "doctor"]
+VERBS = [
+    "init", "index", "search", "show", "status", "export", "validate", "examples", "tune", "forget",
+    "doctor",
+]  # fmt: skip
 HIT = [
     "rank", "score", "id", "source", "path", "start_line", "end_line", "language", "kind",
     "symbol", "signature", "text",
