@@ -8,12 +8,20 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from hub.config import CONFIG_NAME, STORE_DIR, Config, config_template, find_hub, load_config
+from hub.config import (
+    CONFIG_NAME,
+    STORE_DIR,
+    Config,
+    Convention,
+    config_template,
+    find_hub,
+    load_config,
+)
 from hub.errors import HubError
 
 
 def sections() -> list[type[BaseModel]]:
-    found = [field.annotation for field in Config.model_fields.values()]
+    found = [field.annotation for field in Config.model_fields.values()] + [Convention]
     inner = [kind for kind in found if isinstance(kind, type) and issubclass(kind, BaseModel)]
     return [Config, *inner]
 
@@ -77,6 +85,10 @@ def test_what_is_set_is_read_and_the_rest_stays_default(tmp_path: Path) -> None:
         ("sources = 'src'", ["sources = 'src'", "list"]),
         ("search = 3", ["search = 3"]),
         ("[[search]]\nlimit = 3", ["search = "]),
+        ("[[conventions]]\nregex = 'x'", ["conventions.0.name", "Field required"]),
+        ("[[conventions]]\nname = 'x'\nregx = 'x'", ["'conventions.0.regx'", "mean 'regex'?"]),
+        ("[[conventions]]\nname = 'x'", ["conventions.0", "either a regex or an ast_grep rule"]),
+        ("[[conventions]]\nname = 'x'\nast_grep = 'y'", ["conventions.0", "needs a language"]),
         ("[search\nlimit = 3", ["is not valid TOML", "line 1"]),
         ("a = 1\na = 2\nb = 3", ["is not valid TOML", "line 2"]),
     ],

@@ -69,6 +69,10 @@ GOOD = [
     python("@property\n    def area(self) -> float:\n        return 1.0"),
     python("def run(self) -> None:\n    # TODO: faster\n    self.go()"),
     row("constructor(private x: X) {}", language="typescript"),
+    row("Broken names show as '\ufffd'; see quotes, dashes, etc..."),
+    row("So it looks:\n\n```python\ndef area(self): ...\n```\n\n```\n$ area\n```", task="answer"),
+    python('def test() -> None:\n    assert "lorem ipsum" in text()'),
+    row('t.Run("a", func(t *testing.T) {\n\tx(t)\n})', language="go", task="implement"),
 ]
 BAD: list[tuple[str, Any, str]] = [
     ("structure", {"question": "x"}, "row"),
@@ -84,6 +88,7 @@ BAD: list[tuple[str, Any, str]] = [
     ("encoding", row("a lone \ud800 surrogate"), "completion[0].content:1"),
     ("encoding", python(ADD, provenance={"path": "a\0b"}), "provenance.path:1"),
     ("encoding", row("one\ntw\ufffd three"), "completion[0].content:2"),
+    ("placeholder", row("Lorem ipsum dolor sit amet."), "completion[0].content:1"),
     ("syntax", python("def add(a: int):\n    return a +* 1"), "completion[0].content:2"),
     ("syntax", row("All:\n```go\nx := := 1\n```", task="implement"), "completion[0].content:3"),
     ("truncated", row("func f() {\n  if x {", language="go"), "completion[0].content:2"),

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tree_sitter import Node
     from tree_sitter_language_pack import SupportedLanguage
 
-_ALONE, _CLASS, _OBJECT = ("", ""), ("class C {\n", "\n}"), ("({\n", "\n})")
+_ALONE, _CLASS, _OBJECT = ("", "\n"), ("class C {\n", "\n}"), ("({\n", "\n})")
 SURROUNDINGS = {
     "python": (_ALONE, ("if 1:\n", "\n")),
     "typescript": (_ALONE, _CLASS, _OBJECT),
@@ -28,7 +28,7 @@ SURROUNDINGS = {
     "cpp": (_ALONE, ("class C {\n", "\n};")),
     "csharp": (_ALONE, _CLASS),
     "ruby": (_ALONE,),
-    "php": (("<?php\n", ""), ("<?php class C {\n", "\n}")),
+    "php": (("<?php\n", "\n"), ("<?php class C {\n", "\n}")),
     "kotlin": (_ALONE, _CLASS),
     "swift": (_ALONE, _CLASS),
     "bash": (_ALONE,),

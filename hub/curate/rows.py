@@ -206,7 +206,7 @@ def _code(answer: Turn, task: str, language: str) -> Iterator[Code]:
     if not blocks and task not in PROSE:
         blocks, loose = [(language, 0, answer.text, True)], False
     for info, line, text, _ in blocks:
-        said = info.lower().split("{")[0] or (language if len(blocks) == 1 else "")
+        said = info.lower().split("{")[0] or ("" if loose else language)
         known = LANGUAGES.get(said, said)
         fragment = parse(textwrap.dedent(text) if line else text, known)
         if fragment:

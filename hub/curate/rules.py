@@ -69,18 +69,20 @@ _EDITS = re.compile(
     r"refactor|fix|bug|document|format|rename"
 )  # tasks that repeat most of a prompt
 _ORDER = {"prompt-completion": re.compile(r"s?u(au)*\|a(ua)*"), "": re.compile(r"s?u(au)*a")}
-_UNREADABLE = re.compile("[\x00\ud800-\udfff\ufffd]")
+# A replacement character within a word, or beside another, is what a wrong encoding leaves behind;
+# one that stands alone is meant: code may well deal with them.
+_UNREADABLE = re.compile("[\x00\ud800-\udfff]|(?<=\\w)\ufffd|\ufffd(?=[\\w\ufffd])")
 _NAMES = {"\x00": "a null character", "\ufffd": "a replacement character"}
 _ELIDED = re.compile(
-    r"(?:^|\n)[ \t]*(?:#|//|--|/\*|<!--)[ \t]*(?:\.\.\.|…)[^\n]*\Z|\w ?(?:\.\.\.|…)\Z"
+    r"(?:^|\n)[ \t]*(?:#|//|--|/\*|<!--)[ \t]*(?:\.\.\.|…)[^\n]*\Z|\w ?(?<!etc)(?:\.\.\.|…)\Z"
 )
 _STAND_IN = re.compile(
-    r"(?i)\blorem ipsum\b"
-    r"|\b(?:your|insert|add|put|write)(?: your)? (?:code|implementation|logic) here\b"
+    r"(?i)\b(?:your|insert|add|put|write)(?: your)? (?:code|implementation|logic) here\b"
     r"|\bimplementation goes here\b|\brest of (?:the|your) (?:code|implementation)\b"
     r"|(?:\.\.\.|…)[ ]?(?:existing|remaining|rest of|previous) (?:the )?code\b"
     r"|\A\W*(?:todo|tbd|fixme|n/?a|placeholder|xxx)\W*\Z"
 )
+_FILLER = re.compile(r"(?i)\blorem ipsum\b")  # in code it is test data
 _UNWRITTEN = re.compile(
     r"(?i)\s*(?:pass|\.\.\.|raise NotImplementedError.*|return NotImplemented"
     r"|(?:throw|panic|fatalError|raise|die)\b.*(?:not.?(?:yet.?)?implemented|unimplemented|todo).*"
@@ -202,11 +204,13 @@ def empty(row: Row) -> Iterator[Problem]:
 def placeholder(row: Row) -> Iterator[Problem]:
     """No answer stands in for one: a TODO, a body of `pass`, "your code here", lorem ipsum."""
     fix = "write what is left open, or drop the row"
+    is_prose = row.is_whole and not row.code
     for answer in row.answers:
-        if match := _STAND_IN.search(answer.text):
+        match = _STAND_IN.search(answer.text) or (is_prose and _FILLER.search(answer.text))
+        if match:
             place = f"{answer.place}:{_line(answer.text, match.start())}"
             yield Problem(place, f"a placeholder: {match[0][:SHOWN]!r}", fix)
-    for code in row.code:
+    for code in (each for each in row.code if not each.loose):
         bodies = [_body(node) for node in _functions(code.fragment.root)]
         of_class = _TYPE.search(code.text)  # an interface, or an abstract class, may be meant so
         if bodies and not of_class and all(body and _is_unwritten(body) for body in bodies):

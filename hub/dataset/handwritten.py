@@ -102,8 +102,8 @@ def read_handwritten(folder: Path) -> list[Example]:
             continue
         name = path.relative_to(home).as_posix()
         try:
-            examples.append(_example(path.read_bytes().decode("utf-8-sig"), name))
-        except _WrongError as error:
+            examples.append(example_of(path.read_bytes().decode("utf-8-sig"), name))
+        except WrongError as error:
             problems.append(f"{path}:{error.line}: {error}")
         except (OSError, UnicodeDecodeError) as error:
             problems.append(f"{path}:1: cannot be read: {error}")
@@ -112,24 +112,26 @@ def read_handwritten(folder: Path) -> list[Example]:
     return examples
 
 
-class _WrongError(Exception):
+class WrongError(Exception):
+    """What is wrong in a file, and on which of its lines."""
+
     def __init__(self, line: int, message: str) -> None:
         super().__init__(message)
         self.line = line
 
 
-def _example(text: str, name: str) -> Example:
+def example_of(text: str, name: str) -> Example:
     text = text.replace("\r\n", "\n")
     front, body, ahead = _front_matter(text)
     said = {key: str(front[key]).strip() for key in KEYS if front.get(key)}
     for title, line, section in _sections(body):
         if title in said:
-            raise _WrongError(ahead + line, f"a second {title}; one is enough")
+            raise WrongError(ahead + line, f"a second {title}; one is enough")
         said[title] = _COMMENT.sub("", section).strip()
     for key in ("category", "task", *SECTIONS):
         if not said.get(key):
             where = "a key above" if key not in SECTIONS else f"a section `# {key.title()}`"
-            raise _WrongError(_line_of(key, text), f"no {key}: write it as {where}")
+            raise WrongError(_line_of(key, text), f"no {key}: write it as {where}")
     blocks = list(fences(said["completion"]))
     language = said.get("language", "")
     if len(blocks) == 1 and re.fullmatch(r"(`{3,}|~{3,})(?:.|\n)*\1", said["completion"]):
@@ -156,20 +158,22 @@ def _front_matter(text: str) -> tuple[dict[str, Any], str, int]:
 
     match = _FRONT.match(text)
     if not match:
-        raise _WrongError(1, "no front matter: begin with ---, keys, and --- again")
+        raise WrongError(1, "no front matter: begin with ---, keys, and --- again")
     try:
         front = yaml.safe_load(match[1]) or {}
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 2 if error.problem_mark else 1
-        raise _WrongError(line, f"the front matter is no YAML: {error.problem}") from error
+        raise WrongError(line, f"the front matter is no YAML: {error.problem}") from error
     except yaml.YAMLError as error:  # a character that YAML has not
-        raise _WrongError(1, f"the front matter is no YAML: {error}") from error
+        raise WrongError(1, f"the front matter is no YAML: {error}") from error
     if not isinstance(front, dict):
-        raise _WrongError(2, f"the front matter is {front!r}, expected `key: value` lines")
+        raise WrongError(2, f"the front matter is {front!r}, expected `key: value` lines")
     for key in front:
         if key not in KEYS:
             line = _line_of(str(key), text)
-            raise _WrongError(line, f"unknown key {key!r}; known keys: {', '.join(KEYS)}")
+            raise WrongError(line, f"unknown key {key!r}; known keys: {', '.join(KEYS)}")
+        if isinstance(front[key], list | dict):
+            raise WrongError(_line_of(key, text), f"{key} is {front[key]!r}, expected a text")
     return front, match[2], text[: match.start(2)].count("\n")
 
 
@@ -191,6 +195,6 @@ def _sections(body: str) -> Iterator[tuple[str, int, str]]:
         if token.type == "heading_open" and token.tag == "h1" and token.level == 0 and token.map
     ]
     heads = [(title, span) for title, span in heads if title in SECTIONS]
-    ends = [span[0] for _, span in heads[1:]] + [len(lines)]
-    for (title, span), end in zip(heads, ends, strict=True):
+    ends = [*(span[0] for _, span in heads), len(lines)][1:]
+    for (title, span), end in zip(heads, ends, strict=False):
         yield title, span[0] + 1, "\n".join(lines[span[1] : end])

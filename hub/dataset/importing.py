@@ -157,7 +157,8 @@ def _conversation(text: str) -> list[Turn]:
     """The turns of a text in one of the usual prompt templates; none in any other text."""
     marks = list(_MARK.finditer(text))
     turns: list[Turn] = []
-    for mark, end in zip(marks, [*(m.start() for m in marks[1:]), len(text)], strict=True):
+    ends = [*(mark.start() for mark in marks), len(text)][1:]
+    for mark, end in zip(marks, ends, strict=False):
         role = _SPEAKER.get(mark[1].lower(), mark[1].lower())
         said = _END.sub("", text[mark.end() : end]).strip()
         if turns and turns[-1].role == role == "user":
