@@ -211,28 +211,50 @@ def _explain(problem: Any) -> str:
 def _keys(section: tuple[Any, ...]) -> list[str]:
     model: type[BaseModel] = Config
     for name in section:
+        if isinstance(name, int):
+            continue  # a table of many, such as [[categories]]
         annotation = model.model_fields[str(name)].annotation
+        annotation = next(iter(get_args(annotation)), annotation)
         if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
             return []
         model = annotation
     return list(model.model_fields)
 
 
-def config_template(sources: list[str]) -> str:
-    """A ``hub.toml`` for ``sources``, with every other field at its default and described."""
-    lines = ["# Pattern Hub: what to index, and how. Every value but sources is the default.", ""]
+def config_template(sources: list[str], *, taxonomy: str = "default") -> str:
+    """A ``hub.toml`` for ``sources`` and a taxonomy; every other field at its default."""
+    lines = ["# Pattern Hub: what to index, and how. Every other value is the default.", ""]
     lines += [f"# {Config.model_fields['sources'].description}", f"sources = {_toml(sources)}", ""]
     for name, field in Config.model_fields.items():
         section = field.annotation
         if isinstance(section, type) and issubclass(section, BaseModel):
-            lines += [f"# {section.__doc__}", f"[{name}]", *_fields(section)]
-    return "\n".join(lines)
+            given = {"name": taxonomy} if section is Taxonomy else {}
+            lines += [f"# {section.__doc__}", f"[{name}]", *_fields(section, given)]
+    lines += [
+        "# Categories of your own, instead of a shipped taxonomy's: such a table for each.",
+        "",
+    ]
+    lines += [f"# {line}".rstrip() for line in ["[[categories]]", *_fields(Category, _EXAMPLE)]]
+    return "\n".join(lines) + "\n"
 
 
-def _fields(section: type[BaseModel]) -> list[str]:
+_EXAMPLE: dict[str, Any] = {
+    "name": "payments",
+    "description": "Charging customers, refunds and invoices.",
+    "paths": ["billing/", "*payment*"],
+    "imports": ["stripe"],
+    "symbols": ["*Invoice", "charge_*"],
+    "words": ["invoice", "refund", "credit card"],
+    "examples": ["Charge the customer and send an invoice."],
+}
+
+
+def _fields(section: type[BaseModel], given: dict[str, Any]) -> list[str]:
+    """Every field with its description and its value: the one given, or the default."""
     lines = []
     for name, field in section.model_fields.items():
-        lines += [f"# {field.description}", f"{name} = {_toml(field.default)}", ""]
+        value = given.get(name, field.default)
+        lines += [f"# {field.description}", f"{name} = {_toml(value)}", ""]
     return lines
 
 
