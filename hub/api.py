@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from hub.config import Mode, Tier
+    from hub.curate.annotate import AnnotateReport
     from hub.curate.duplicates import DuplicatesReport
     from hub.curate.gaps import Gap
     from hub.curate.rules import Finding
@@ -209,6 +210,28 @@ class Hub:
                 progress=progress or silent,
             )
         )
+
+    def annotate(self) -> AnnotateReport:
+        """Category, technologies, intent, complexity and quality of every pattern.
+
+        The categories are hub.toml's; nothing is stored.
+
+        Raises:
+            HubError: nothing is indexed, or no taxonomy has the name in hub.toml.
+        """
+        from hub.curate.annotate import AnnotateReport, annotate
+        from hub.curate.taxonomy import taxonomy_of
+
+        taxonomy = taxonomy_of(self.workspace.config)
+
+        def read(retriever: Retriever) -> AnnotateReport:
+            patterns, vectors, encoder = retriever.with_vectors()
+            found = annotate(patterns, taxonomy=taxonomy, vectors=vectors, encoder=encoder)
+            return AnnotateReport(
+                taxonomy=taxonomy.name, patterns=tuple(patterns), annotations=found
+            )
+
+        return self._read(read)
 
     def export(self, path: str | Path) -> ExportReport:
         """Write training examples (instruction to code) as JSON lines.

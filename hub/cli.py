@@ -86,15 +86,24 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 
 
 @main.command()
+@click.option(
+    "--template",
+    default="default",
+    show_default=True,
+    metavar="NAME",
+    help="Which shipped categories: default, platform or typescript-library.",
+)
 @click.pass_obj
-def init(folder: Path | None) -> None:
+def init(folder: Path | None, template: str) -> None:
     """Write a commented hub.toml that indexes this folder."""
     from hub.config import CONFIG_NAME, config_template
+    from hub.curate.taxonomy import shipped_taxonomy
 
+    shipped_taxonomy(template)  # an unknown one is an error before anything is written
     path = (folder or Path.cwd()) / CONFIG_NAME
     try:
         with path.open("x", encoding="utf-8") as file:
-            file.write(config_template(["."]))
+            file.write(config_template(["."], taxonomy=template))
     except FileExistsError as error:
         raise HubError(f"{path} is there already; edit it, or delete it first") from error
     except OSError as error:
@@ -189,6 +198,30 @@ def status(folder: Path | None, skipped: bool, as_json: bool) -> None:
         print_json(found.to_json())
     else:
         click.echo(status_text(found, with_files=skipped))
+
+
+@main.command()
+@click.option("--category", help="List the patterns of one category, best first.")
+@json_option
+@click.pass_obj
+def annotate(folder: Path | None, category: str | None, as_json: bool) -> None:
+    """Say what the patterns are about, and how good they are."""
+    from hub.terminal import annotation_table, category_text
+
+    report = open_hub(folder).annotate()
+    if category is not None:
+        rows = [(p, report.annotations[p.id]) for p in report.of(category)]
+        if as_json:
+            from dataclasses import asdict
+
+            for pattern, found in rows:
+                print_json({"id": pattern.id, "location": pattern.location} | asdict(found))
+        else:
+            click.echo(category_text(rows))
+    elif as_json:
+        print_json(report.to_json())
+    else:
+        click.echo(annotation_table(report))
 
 
 @main.command()

@@ -317,18 +317,20 @@ def _keys(section: tuple[Any, ...]) -> list[str]:
     return list(model.model_fields)
 
 
-def config_template(sources: list[str]) -> str:
-    """A ``hub.toml`` for ``sources``, with every other field at its default and described."""
-    lines = ["# Pattern Hub: what to index, and how. Every value but sources is the default.", ""]
+def config_template(sources: list[str], *, taxonomy: str = "default") -> str:
+    """A ``hub.toml`` for ``sources`` and a taxonomy; every other field at its default."""
+    lines = ["# Pattern Hub: what to index, and how. Every other value is the default.", ""]
     lines += [f"# {Config.model_fields['sources'].description}", f"sources = {_toml(sources)}", ""]
     for name, field in Config.model_fields.items():
         section = field.annotation
         if isinstance(section, type) and issubclass(section, BaseModel):
-            lines += [f"# {section.__doc__}", f"[{name}]", *_fields(section)]
+            given = {"name": taxonomy} if section is Taxonomy else {}
+            lines += [f"# {section.__doc__}", f"[{name}]", *_fields(section, given)]
         elif tables := _tables(field.annotation):
+            given = _EXAMPLE if tables is Category else {}
             lines += [f"# {field.description}", f"# [[{name}]]"]
-            lines += [f"# {line}" for line in _fields(tables) if line]
-    return "\n".join(lines)
+            lines += [f"# {line}" for line in _fields(tables, given) if line]
+    return "\n".join(lines) + "\n"
 
 
 def _tables(annotation: Any) -> type[BaseModel] | None:
@@ -337,11 +339,23 @@ def _tables(annotation: Any) -> type[BaseModel] | None:
     return inner if isinstance(inner, type) and issubclass(inner, BaseModel) else None
 
 
-def _fields(section: type[BaseModel]) -> list[str]:
+_EXAMPLE: dict[str, Any] = {
+    "name": "payments",
+    "description": "Charging customers, refunds and invoices.",
+    "paths": ["billing/", "*payment*"],
+    "imports": ["stripe"],
+    "symbols": ["*Invoice", "charge_*"],
+    "words": ["invoice", "refund", "credit card"],
+    "examples": ["Charge the customer and send an invoice."],
+}
+
+
+def _fields(section: type[BaseModel], given: dict[str, Any]) -> list[str]:
+    """Every field with its description and its value: the one given, or the default."""
     lines = []
     for name, field in section.model_fields.items():
-        default = "" if field.is_required() else field.default
-        lines += [f"# {field.description}", f"{name} = {_toml(default)}", ""]
+        value = given.get(name, "" if field.is_required() else field.default)
+        lines += [f"# {field.description}", f"{name} = {_toml(value)}", ""]
     return lines
 
 

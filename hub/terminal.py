@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections import Counter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
+    from hub.curate.annotate import AnnotateReport, Annotation
     from hub.curate.clusters import Cluster
     from hub.curate.duplicates import DuplicatesReport
     from hub.curate.gaps import Gap
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 
 SHOWN_LINES = 4  # of a hit's text
 SHOWN_MEMBERS = 10  # of a cluster
+SHOWN_LANGUAGES = 6  # columns of a table
+SHOWN_PATTERNS = 20  # of a category
 PLAIN_EVERY = 10.0  # seconds between two lines where there is no terminal
 UNITS = {
     "patterns": "B of source",
@@ -245,6 +249,53 @@ def import_summary(report: ImportReport) -> str:
         f"kept {report.kept} of {report.rows} rows in {report.path}\n"
         f"  repaired {report.repaired}, dropped {_counts(report.dropped)}"
     )
+
+
+def annotation_table(report: AnnotateReport) -> str:
+    """A line for each category: its patterns by language, and their mean quality."""
+    counts, quality = report.counts(), report.quality()
+    total = len(report.patterns)
+    names = [*counts, "category"]
+    totals: Counter[str] = sum((Counter(by) for by in counts.values()), Counter())
+    languages = [name for name, _ in totals.most_common(SHOWN_LANGUAGES)]
+    wide = max(len(name) for name in names)
+    lines = [
+        "  ".join(
+            [f"{'category':{wide}}", f"{'all':>7}", *(f"{n:>10}" for n in languages), "quality"]
+        )
+    ]
+    for category, by in counts.items():
+        cells = [f"{by.get(name, 0) or '':>10}" for name in languages]
+        lines.append(
+            "  ".join(
+                [
+                    f"{_line(category):{wide}}",
+                    f"{sum(by.values()):>7}",
+                    *cells,
+                    f"{quality[category]:>7.2f}",
+                ]
+            )
+        )
+    found = report.by()
+    shares = ", ".join(
+        f"{name} {found.get(name, 0) / total:.0%}" for name in ("rules", "vectors", "nothing")
+    )
+    lines.append(f"{total} patterns, taxonomy {report.taxonomy}; categories found by: {shares}")
+    return "\n".join(lines)
+
+
+def category_text(rows: list[tuple[Pattern, Annotation]]) -> str:
+    """The patterns of a category with what spoke for it, a line or two each."""
+    lines = []
+    for p, found in rows[:SHOWN_PATTERNS]:
+        lines.append(
+            _line(f"{found.quality:.2f}  {p.location}  {p.kind} {p.symbol}  id {p.id[:10]}")
+        )
+        used = f"; uses {', '.join(found.technologies)}" if found.technologies else ""
+        lines.append(_line(f"      {found.intent}{used} ({found.confidence:.2f}: {found.reason})"))
+    if len(rows) > SHOWN_PATTERNS:
+        lines.append(f"... {len(rows) - SHOWN_PATTERNS} more; --json prints all")
+    return "\n".join(lines)
 
 
 def tune_summary(report: TuneReport) -> str:

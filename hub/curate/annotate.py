@@ -9,18 +9,20 @@ from __future__ import annotations
 import os
 import pickle
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
 
 from hub.curate.categories import Rules, decide
 from hub.curate.measures import is_imports, measure
 from hub.curate.quality import quality, quality_parts
 from hub.curate.technologies import file_imports, own_modules, used
 from hub.documentation import first_sentence
+from hub.errors import HubError
 from hub.words import split_words
 
 if TYPE_CHECKING:
@@ -67,6 +69,55 @@ class Annotation:
     parts: Mapping[str, float]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnnotateReport:
+    """Annotations by pattern id, and what they add up to."""
+
+    taxonomy: str
+    patterns: tuple[Pattern, ...]
+    annotations: Mapping[str, Annotation]
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Patterns by category and language, the largest category first."""
+        found: dict[str, Counter[str]] = defaultdict(Counter)
+        for p in self.patterns:
+            found[self.annotations[p.id].category][p.language] += 1
+        ranked = sorted(found.items(), key=lambda item: (-item[1].total(), item[0]))
+        return {category: dict(sorted(by.items())) for category, by in ranked}
+
+    def by(self) -> dict[str, int]:
+        """Patterns by what found their category: rules, vectors or nothing."""
+        return dict(sorted(Counter(found.by for found in self.annotations.values()).items()))
+
+    def quality(self) -> dict[str, float]:
+        """The mean quality of each category."""
+        found: dict[str, list[float]] = defaultdict(list)
+        for each in self.annotations.values():
+            found[each.category].append(each.quality)
+        return {category: round(fmean(values), 3) for category, values in sorted(found.items())}
+
+    def of(self, category: str) -> list[Pattern]:
+        """The patterns of a category, best first.
+
+        Raises:
+            HubError: no pattern has it; names those there are.
+        """
+        found = [p for p in self.patterns if self.annotations[p.id].category == category]
+        if not found:
+            known = ", ".join(sorted(self.quality())) or "none"
+            raise HubError(f"no pattern is of category {category!r}; there are: {known}")
+        return sorted(found, key=lambda p: (-self.annotations[p.id].quality, p.id))
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "taxonomy": self.taxonomy,
+            "patterns": len(self.patterns),
+            "counts": self.counts(),
+            "by": self.by(),
+            "quality": self.quality(),
+        }
+
+
 def annotate(
     patterns: Sequence[Pattern],
     *,
@@ -87,7 +138,13 @@ def annotate(
         duplicated: Ids of patterns that another one stands for; None where that is not known.
     """
     found = _read_all(patterns, taxonomy)
-    verdicts = decide([found[p.id].judged for p in patterns], taxonomy, vectors, encoder)
+    verdicts = decide(
+        [found[p.id].judged for p in patterns],
+        [(p.source, p.path) for p in patterns],
+        taxonomy,
+        vectors,
+        encoder,
+    )
     annotations = {}
     for p, verdict in zip(patterns, verdicts, strict=True):
         read = found[p.id]

@@ -23,8 +23,11 @@ from hub.curate.taxonomy import UNCLASSIFIED
 from hub.words import split_words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Hashable, Iterable, Sequence
 
+    import numpy.typing as npt
+
+    from hub.config import Category
     from hub.curate.taxonomy import Taxonomy
     from hub.types import Encoder, Pattern, Vectors
 
@@ -45,7 +48,8 @@ WEIGHTS = {
 MOST = 4  # rules that count, of one category in one place
 FILE = 7.0  # for a category that all of the file speaks for
 CALM = 0.5  # evidence in a file that makes its share count half
-NEAR = 8.0  # for a cosine that is 1 above the average category's
+NEAR = 6.0  # for a cosine that is 1 above the average category's
+NEAR_FILE = 16.0  # for the same in the mean of the file
 SENTENCES = 3  # of a category that a pattern is compared with: the nearest
 OPEN = 5.0  # a smaller lead of the first category is left to the vectors
 SETTLED = 0.98  # confidence in a rule that decides alone
@@ -217,9 +221,13 @@ def stems(text: str) -> set[str]:
 
 
 def decide(
-    judged: Sequence[Judged], taxonomy: Taxonomy, vectors: Vectors | None, encoder: Encoder | None
+    judged: Sequence[Judged],
+    files: Sequence[Hashable],
+    taxonomy: Taxonomy,
+    vectors: Vectors | None,
+    encoder: Encoder | None,
 ) -> list[Verdict]:
-    """The category of each pattern.
+    """The category of each pattern; ``files`` says which of them are of one file.
 
     ``vectors`` has a unit row for each, made by ``encoder``; without both, rules alone decide.
     """
@@ -228,24 +236,27 @@ def decide(
     names = [category.name for category in taxonomy.categories]
     scores = np.stack([said.scores for said in judged])
     settled = np.array([said.settled for said in judged])
-    asked = np.flatnonzero((settled < 0) & (_lead(scores) < OPEN))
-    nearest: dict[int, list[str]] = {}
-    if vectors is not None and encoder is not None and len(asked):
-        near, sentences = _nearness(vectors[asked], taxonomy, encoder)
-        scores[asked] += NEAR * near
-        nearest = dict(zip(asked.tolist(), sentences, strict=True))
+    asked = (settled < 0) & (_lead(scores) < OPEN)
+    nearest: npt.NDArray[np.int64] | None = None
+    sentences = [_sentences(category) for category in taxonomy.categories]
+    if vectors is not None and encoder is not None and asked.any():
+        near, nearest = _nearness(vectors, sentences, encoder)
+        scores[asked] += (NEAR * near + NEAR_FILE * _file_means(near, files))[asked]
     # How often the first category was right on the dev labels, by its lead.
-    sure = np.where(settled < 0, 1 - 0.75 * np.exp(-_lead(scores) / 4), SETTLED)
+    lead = _lead(scores).astype(np.float64)
+    sure = np.where(settled < 0, 1 - 0.75 * np.exp(-lead / 4), SETTLED).round(3)
     best = np.where(settled < 0, scores.argmax(axis=1), settled)
     verdicts = []
     for row, (said, i, confidence) in enumerate(zip(judged, best, sure.tolist(), strict=True)):
         by, reason = "rules", said.reason
-        if row in nearest:
-            by, reason = "vectors", f"near {nearest[row][i]!r}"
-        if confidence < WEAK:
-            verdicts.append(Verdict(UNCLASSIFIED, round(confidence, 3), "", "nothing"))
-        else:
-            verdicts.append(Verdict(names[i], round(confidence, 3), reason, by))
+        if nearest is not None and asked[row]:
+            by, reason = "vectors", f"near {sentences[i][nearest[row, i]]!r}"
+        weak = confidence < WEAK
+        verdicts.append(
+            Verdict(UNCLASSIFIED, confidence, reason, "nothing")
+            if weak
+            else Verdict(names[i], confidence, reason, by)
+        )
     return verdicts
 
 
@@ -257,17 +268,29 @@ def _lead(scores: Vectors) -> Vectors:
     return np.asarray(top[:, 1] - top[:, 0])
 
 
+def _sentences(category: Category) -> list[str]:
+    return [f"{category.name}: {category.description}", *category.examples]
+
+
 def _nearness(
-    vectors: Vectors, taxonomy: Taxonomy, encoder: Encoder
-) -> tuple[Vectors, list[list[str]]]:
+    vectors: Vectors, sentences: Sequence[Sequence[str]], encoder: Encoder
+) -> tuple[Vectors, npt.NDArray[np.int64]]:
     """How much nearer each pattern is to a category's sentences than to the average category's,
-    and the nearest sentence of each."""
-    cosines, nearest = [], []
-    for category in taxonomy.categories:
-        sentences = [f"{category.name}: {category.description}", *category.examples]
-        found = vectors @ encoder.encode_queries(sentences).T
-        cosines.append(np.sort(found, axis=1)[:, -SENTENCES:].mean(axis=1))
-        nearest.append([sentences[i] for i in found.argmax(axis=1)])
-    means = np.stack(cosines, axis=1)
-    told = [list(row) for row in zip(*nearest, strict=True)]
-    return np.asarray(means - means.mean(axis=1, keepdims=True), dtype=np.float32), told
+    and which of them is the nearest."""
+    near = np.empty((len(vectors), len(sentences)), dtype=np.float32)
+    nearest = np.empty(near.shape, dtype=np.int64)
+    for i, said in enumerate(sentences):
+        cosines = vectors @ encoder.encode_queries(said).T
+        nearest[:, i] = cosines.argmax(axis=1)
+        near[:, i] = np.sort(cosines, axis=1)[:, -SENTENCES:].mean(axis=1)
+    return near - near.mean(axis=1, keepdims=True), nearest
+
+
+def _file_means(rows: Vectors, files: Sequence[Hashable]) -> Vectors:
+    """The mean row of each row's file."""
+    code = {file: i for i, file in enumerate(dict.fromkeys(files))}
+    codes = np.array([code[file] for file in files])
+    sums = np.zeros((len(code), rows.shape[1]), dtype=np.float64)
+    np.add.at(sums, codes, rows)
+    means = sums / np.bincount(codes)[:, None]
+    return np.asarray(means[codes], dtype=np.float32)
