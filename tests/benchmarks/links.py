@@ -71,8 +71,14 @@ PROJECTS = (
             *("brotli", "h2", "socksio", "zstandard", "click", "pygments", "rich"),
         ),
     ),
-    Tested(requirement="marshmallow==4.4.0", role="report", needs=("simplejson",)),
+    Tested(requirement="marshmallow==4.4.0", role="dev", needs=("simplejson",)),
     Tested(requirement="more-itertools==11.2.1", role="report"),
+    Tested(
+        requirement="werkzeug==3.1.9",
+        role="report",
+        needs=("cffi", "cryptography", "ephemeral-port-reserve", "pytest-timeout", "watchdog"),
+        arguments=("--ignore=tests/test_serving.py",),  # starts servers
+    ),
     Tested(
         requirement="scrapy==2.19.0",
         role="report",
