@@ -24,21 +24,8 @@ if TYPE_CHECKING:
 
 MAX_DEPTH = 160  # of nodes and inferences inside one another; Python's own stack ends at 1,000
 _WITH = ("enter", "aenter", "exit", "aexit")
-_ITERATE = {
-    "list",
-    "set",
-    "tuple",
-    "dict",
-    "sorted",
-    "sum",
-    "any",
-    "all",
-    "min",
-    "max",
-    "enumerate",
-}
 _FIXTURE = re.compile(r"^\s*@(?:[\w.]*\.)?fixture\b", re.MULTILINE)
-_PROPERTY = re.compile(r"^\s*@[\w.]*property\b|^\s*(?:static\s+)?get\s", re.MULTILINE)
+_PROPERTY = re.compile(r"^\s*@[\w.]*property\b|^(?:static\s+)?get\s", re.MULTILINE)
 _TRANSPARENT = re.compile(
     r"(?:\w+\.)?(?:Optional|Promise|Awaitable|Annotated|Final|ClassVar|\w*Iterator|\w*Generator"
     r"|\w*ContextManager)"
@@ -49,6 +36,7 @@ def _types(names: str) -> frozenset[str]:
     return frozenset(names.split())
 
 
+_ITERATE = _types("list set tuple dict sorted sum any all min max enumerate")
 _FUNCTIONS = _types(
     "function_definition function_declaration generator_function_declaration method_definition"
     " function_expression arrow_function method_declaration constructor_declaration"
@@ -155,11 +143,13 @@ class Calls:
         return self._returned(found) if found and self._bears(found, _FIXTURE) else None
 
     def _bears(self, value: Value | None, mark: re.Pattern[str]) -> bool:
-        """Whether it is a function with such a decorator."""
+        """Whether it is a function with such a decorator or signature."""
         if value is None or value.kind != "function":
             return False
-        chosen = self.project.choices(value.module, value.symbol)
-        return any(mark.search(group[0].text.partition("def ")[0]) for group in chosen)
+        chosen = (group[0] for group in self.project.choices(value.module, value.symbol))
+        is_python = self.project.family == "python"
+        heads = (p.text.partition("def ")[0] if is_python else p.signature for p in chosen)
+        return any(mark.search(head) for head in heads)
 
     def _returned(self, function: Value) -> Value | None:
         """What a function returns: as declared, else as its return statements agree."""
@@ -496,7 +486,10 @@ _READERS: dict[str, Callable[[Calls, Node, _Frame], Value | None]] = {
     **dict.fromkeys(_types("identifier type_identifier package_identifier this"), Calls._name),
     **dict.fromkeys(_DOTTED, Calls._dotted),
     **dict.fromkeys(
-        _types("call call_expression new_expression method_invocation object_creation_expression"),
+        _types(
+            "call call_expression new_expression method_invocation object_creation_expression"
+            " jsx_self_closing_element jsx_opening_element"
+        ),
         Calls._call,
     ),
     **dict.fromkeys(

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from hub.curate.calls import Use
     from hub.types import Pattern
 
-_FOLDERS = {"test", "tests", "__tests__", "testing_support", "spec", "e2e"}
+_FOLDERS = {"test", "tests", "__tests__", "spec", "e2e"}
 _FILES = {
     "python": re.compile(r"test_.*|.*_tests?|tests?|conftest"),
     "javascript": re.compile(r".*[.-](test|spec|test-d|spec-d)"),
@@ -51,12 +51,12 @@ def in_test_file(pattern: Pattern) -> bool:
 
 def is_test(pattern: Pattern) -> bool:
     """Whether the pattern is one test; of a test in parts, the first."""
-    if not in_test_file(pattern) or pattern.part > 1:
+    if pattern.part > 1 or (pattern.kind != "test" and not in_test_file(pattern)):
         return False
     if pattern.kind == "test":
         return not posixpath.splitext(pattern.path)[0].endswith("-d")  # of types alone: never run
-    names = _NAMES.get(FAMILIES[pattern.language])
-    if names is None or pattern.kind not in ("function", "method"):
+    names = _NAMES.get(pattern.language)
+    if names is None or pattern.kind == "class":
         return False
     name = pattern.symbol.rpartition(".")[2]
     return bool(names.match(name) or (pattern.language == "java" and _JUNIT.search(pattern.text)))
@@ -73,8 +73,8 @@ def link_tests(patterns: Iterable[Pattern]) -> dict[str, tuple[str, ...]]:
         if family := FAMILIES.get(pattern.language):
             projects[pattern.source, family].append(pattern)
     links: dict[str, tuple[str, ...]] = {}
-    for (_, family), members in sorted(projects.items()):
-        links |= _link_project(Project(family, members))
+    for source, family in sorted(projects):
+        links |= _link_project(Project(family, projects[source, family]))
     return links
 
 
@@ -83,9 +83,7 @@ def _link_project(project: Project) -> dict[str, tuple[str, ...]]:
     found: dict[str, list[tuple[tuple[bool, int, str, int], str]]] = defaultdict(list)
     for path in sorted(project.files):
         for test in project.files[path]:
-            if not is_test(test):
-                continue
-            uses = dict.fromkeys(calls.of(test))
+            uses = dict.fromkeys(calls.of(test)) if is_test(test) else ()
             exercised = {p.id: p for use in uses for p in _exercised(project, use)}
             for target in exercised.values():
                 rank = (not _is_named_for(test, target), len(exercised), path, test.start_byte)
