@@ -85,6 +85,8 @@ BAD: list[tuple[str, Any, str]] = [
         {"prompt": "x", "completion": [{"role": "assistant", "content": ADD}]},
         "prompt,",
     ),
+    ("structure", {"text": [{"role": "user", "content": "x y z"}]}, "text"),
+    ("structure", {"instruction": [], "input": "x", "output": "y y y"}, "instruction"),
     ("encoding", row("a lone \ud800 surrogate"), "completion[0].content:1"),
     ("encoding", python(ADD, provenance={"path": "a\0b"}), "provenance.path:1"),
     ("encoding", row("one\ntw\ufffd three"), "completion[0].content:2"),
@@ -169,7 +171,10 @@ TURNS = st.lists(
     max_size=3,
 )
 ROWS = st.one_of(
-    st.fixed_dictionaries(dict.fromkeys(shape.columns, TURNS | JSON), optional={"task": JSON})
+    st.fixed_dictionaries(
+        dict.fromkeys(shape.columns, TURNS | JSON),
+        optional={"task": JSON, "input": JSON, "system": JSON, "provenance": JSON},
+    )
     for shape in SHAPES
 )
 

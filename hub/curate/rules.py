@@ -65,9 +65,7 @@ class Finding:
 SHINGLE, SHARED = 5, 0.8  # tokens; share of an answer's shingles in its prompt that gives it away
 SHOWN = 40  # characters of what a message quotes
 _TOKEN = re.compile(r"\w+|[^\w\s]")
-_EDITS = re.compile(
-    r"refactor|fix|bug|document|format|rename"
-)  # tasks that repeat most of a prompt
+_EDITS = re.compile(r"refactor|fix|bug|document|format|rename")  # tasks that repeat the prompt
 _ORDER = {"prompt-completion": re.compile(r"s?u(au)*\|a(ua)*"), "": re.compile(r"s?u(au)*a")}
 # A replacement character within a word, or beside another, is what a wrong encoding leaves behind;
 # one that stands alone is meant: code may well deal with them.
@@ -93,7 +91,7 @@ _FUNCTION = re.compile(r"function|method|constructor")
 _TYPE = re.compile(r"(?m)^[ \t]*(?:[a-z]+ )*(?:class|interface|trait|protocol|impl)\b")
 _BODY = re.compile(r"body|block|compound_statement")
 _ASSERTS = re.compile(
-    r"(?i)assert|\bexpect\w*[(!]|\bshould\b|\braises\b|\bverify\(|\bt\.(?:error|fatal|run|is|equal)"
+    r"(?i)assert|\bexpect\w*[(!]|\bshould|\braises\b|\bverify\(|\bt\.(?:error|fatal|run|is|equal)"
     r"|\brequire\.|\brun \w|\bXCT\w+"
 )
 _SWALLOWED = re.compile(
