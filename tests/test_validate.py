@@ -127,7 +127,11 @@ BAD: list[tuple[str, Any, str]] = [
     ("snippet", row("int f() { return 1 +; }", language="c"), "completion[0].content:1"),
     ("tests", row("def test_add():\n    add(1, 2)", language="python", task="tests"), "completion"),
     ("error-handling", python("try:\n    go()\nexcept:\n    pass"), "completion[0].content:3"),
-    ("error-handling", python(ADD, category="error handling"), "completion[0].content:1"),
+    (
+        "error-handling",
+        row("try { f(); } catch (e) {}", language="java"),
+        "completion[0].content:1",
+    ),
     ("type-hints", python("def add(a, b=1):\n    return a + b"), "completion[0].content:1"),
     ("type-hints", row("function f(a) { g(a); }", language="typescript"), "completion"),
 ]
