@@ -14,16 +14,21 @@ if TYPE_CHECKING:
     from typing import Self
 
     from hub.config import Mode, Tier
+    from hub.curate.annotate import AnnotateReport
+    from hub.curate.duplicates import DuplicatesReport
+    from hub.curate.gaps import Gap
     from hub.curate.rules import Finding
+    from hub.dataset.build import BuildReport
     from hub.dataset.checking import ValidationReport
     from hub.dataset.export import ExportReport
+    from hub.dataset.generating import GenerateReport
     from hub.dataset.importing import ImportReport
     from hub.reporting import IndexReport, Progress
     from hub.search.retrieval import Retriever
     from hub.status import Status
     from hub.store.encoders import Encoders
     from hub.tuning.tune import CompareReport, Method, TuneReport
-    from hub.types import Pattern, SearchResult
+    from hub.types import Generator, Pattern, SearchResult
     from hub.workspace import Workspace
 
 T = TypeVar("T")
@@ -171,6 +176,63 @@ class Hub:
 
         return self._read(lambda retriever: status(self.workspace, retriever))
 
+    def duplicates(
+        self,
+        *,
+        kind: str | None = None,
+        source: str | None = None,
+        threshold: float | None = None,
+        progress: Progress | None = None,
+    ) -> DuplicatesReport:
+        """Which patterns say the same, in clusters, and which one stands for each.
+
+        Only a report: nothing is removed.
+
+        Args:
+            kind: Only this kind, such as "function", "method", "class" or "section".
+            source: Only this source, by name.
+            threshold: The least cosine of semantic duplicates, from 0 to 1. Exact and
+                near-duplicates do not depend on it.
+            progress: Called with what is being done and how far it is.
+
+        Raises:
+            HubError: nothing is indexed, an unknown kind or source, or a threshold out of range.
+        """
+        from hub.curate.duplicates import THRESHOLD, indexed_duplicates
+        from hub.reporting import silent
+        from hub.search.ranking import Filters
+
+        return self._read(
+            lambda retriever: indexed_duplicates(
+                retriever,
+                filters=Filters(kind=kind, source=source),
+                threshold=THRESHOLD if threshold is None else threshold,
+                progress=progress or silent,
+            )
+        )
+
+    def annotate(self) -> AnnotateReport:
+        """Category, technologies, intent, complexity and quality of every pattern.
+
+        The categories are hub.toml's; nothing is stored.
+
+        Raises:
+            HubError: nothing is indexed, or no taxonomy has the name in hub.toml.
+        """
+        from hub.curate.annotate import AnnotateReport, annotate
+        from hub.curate.taxonomy import taxonomy_of
+
+        taxonomy = taxonomy_of(self.workspace.config)
+
+        def read(retriever: Retriever) -> AnnotateReport:
+            patterns, vectors, encoder = retriever.with_vectors()
+            found = annotate(patterns, taxonomy=taxonomy, vectors=vectors, encoder=encoder)
+            return AnnotateReport(
+                taxonomy=taxonomy.name, patterns=tuple(patterns), annotations=found
+            )
+
+        return self._read(read)
+
     def export(self, path: str | Path) -> ExportReport:
         """Write training examples (instruction to code) as JSON lines.
 
@@ -180,6 +242,92 @@ class Hub:
         from hub.dataset.export import export
 
         return self._read(lambda retriever: export(retriever.store, Path(path)))
+
+    def build_dataset(
+        self,
+        out: str | Path,
+        *,
+        formats: Sequence[str] = (),
+        progress: Progress | None = None,
+    ) -> BuildReport:
+        """Make a dataset of everything indexed, clean, balanced and split, in the folder ``out``.
+
+        ``formats`` take the place of those that ``hub.toml`` names. A dataset that is there is
+        replaced once the new one is whole.
+
+        Raises:
+            HubError: nothing is indexed, a setting is wrong, no example is left, or ``out`` cannot
+                be written.
+        """
+        from hub.building import build_dataset
+        from hub.reporting import silent
+
+        self._follow_config()
+        return self._read(
+            lambda retriever: build_dataset(
+                self.workspace, retriever, Path(out), formats, progress or silent
+            )
+        )
+
+    def gaps(
+        self, dataset: str | Path | None = None, *, progress: Progress | None = None
+    ) -> list[Gap]:
+        """What a dataset lacks, the largest gap first: against ``[[targets]]`` in hub.toml, against
+        the code there is, and in variety.
+
+        Args:
+            dataset: A folder that was built; by default what was built last.
+            progress: Called with what is being done and how far it is.
+
+        Raises:
+            HubError: nothing is indexed, or there is no such dataset.
+        """
+        from hub.building import find_gaps_in
+        from hub.dataset.checking import last_build
+        from hub.reporting import silent
+
+        self._follow_config()
+        folder = Path(dataset) if dataset else last_build(self.workspace.store_folder)
+        return self._read(
+            lambda retriever: find_gaps_in(
+                self.workspace, retriever, folder, progress=progress or silent
+            )
+        )
+
+    def augment(
+        self,
+        *,
+        category: str = "",
+        limit: int = 100,
+        jobs: Sequence[str] = ("instruction", "tests"),
+        generator: Generator | None = None,
+        progress: Progress | None = None,
+    ) -> GenerateReport:
+        """Let a model write what functions without an example lack: what would ask for them, and
+        tests. The next build has them.
+
+        Args:
+            category: Only functions of this category; empty: of any.
+            limit: How many functions, the best by quality first.
+            jobs: What to ask for.
+            generator: Who is asked; by default the model under ``[generator]`` in hub.toml.
+            progress: Called with what is being done and how far it is.
+
+        Raises:
+            HubError: nothing is indexed, no model is named, or it fails again and again.
+        """
+        from hub.building import augment
+        from hub.generator import EndpointGenerator
+        from hub.reporting import silent
+
+        self._follow_config()
+        model = generator or EndpointGenerator(self.workspace.config.generator)
+        return self._read(
+            lambda retriever: augment(
+                self.workspace, retriever, model, category=category, limit=limit, jobs=jobs,
+                progress=progress or silent,
+            )
+        )  # fmt: skip
 
     def validate(
         self,

@@ -107,14 +107,59 @@ class Search(_Section):
     )
 
 
+class Generator(_Section):
+    """The model that writes what code cannot be turned into: `patternhub augment`."""
+
+    endpoint: str = Field(
+        default="",
+        description="base URL of an OpenAI-compatible API, such as http://localhost:8000/v1",
+    )
+    model: str = Field(default="", description="the model's name there")
+    api_key_env: str = Field(
+        default="OPENAI_API_KEY", description="environment variable that holds the endpoint's key"
+    )
+    timeout: float = Field(default=120, gt=0, description="seconds that one answer may take")
+
+
 class Dataset(_Section):
     """What `patternhub dataset build` makes of the patterns."""
 
+    system: str = Field(default="", description="system prompt of every example; empty: none")
+    tasks: list[str] = Field(default=[], description="only these tasks; empty: every task")
+    formats: list[str] = Field(
+        default=["prompt-completion"],
+        min_length=1,
+        description="the first is written to the folder itself, each other to a folder of its "
+        "own: prompt-completion, messages, alpaca, text, fim",
+    )
+    seed: int = Field(default=0, description="of phrasings, cuts and the split")
+    test_share: float = Field(default=0.1, ge=0, lt=1, description="of files, held out to test by")
+    validation_share: float = Field(default=0.0, ge=0, lt=1, description="of files, to tune by")
+    min_test: int = Field(
+        default=50, ge=0, description="test rows a category should have; more files are held out"
+    )
+    commits: int = Field(
+        default=1000,
+        ge=0,
+        description="of each local checkout, newest first, for refactorings; 0: none",
+    )
     max_chars: int = Field(
         default=12_000, ge=200, description="a longer example is dropped; characters"
     )
     max_tokens: int = Field(
         default=2048, ge=1, description="a longer example is dropped, where a tokenizer is named"
+    )
+    caps: dict[str, int] = Field(
+        default={}, description="most examples of a category, by its name; '*' is every other"
+    )
+    floors: dict[str, int] = Field(
+        default={}, description="examples a category should have; the report names what is short"
+    )
+    task_share: float = Field(
+        default=0.3, gt=0, le=1, description="largest share of the examples for one task"
+    )
+    fim_family: str = Field(
+        default="qwen-coder", description="model whose fill-in-the-middle tokens are written"
     )
     tokenizer: str = Field(
         default="",
@@ -145,6 +190,55 @@ class Convention(_Section):
         return self
 
 
+class Taxonomy(_Section):
+    """Which categories patterns may have."""
+
+    name: str = Field(
+        default="default",
+        description="a shipped taxonomy: default, platform or typescript-library; tables "
+        "[[categories]] take its place; see the shipped ones for their fields",
+    )
+
+
+class Category(_Section):
+    """One category: what it is, and what it is recognised by."""
+
+    name: str = Field(min_length=1, description="what reports and examples call it")
+    description: str = Field(
+        min_length=1, description="a sentence; where rules leave it open, the nearest one decides"
+    )
+    paths: list[str] = Field(default=[], description="gitignore-style patterns of files")
+    imports: list[str] = Field(
+        default=[], description="modules and packages; what is below them counts too"
+    )
+    symbols: list[str] = Field(
+        default=[], description="shell-style patterns of function, method and class names"
+    )
+    words: list[str] = Field(
+        default=[], description="words or phrases in names, paths, documentation and code"
+    )
+    kinds: list[str] = Field(
+        default=[],
+        description="kinds of chunk that are always of it, such as test, section or class, and "
+        "beside those: imports (a chunk of nothing else), exception (a class that is one)",
+    )
+    decisive: bool = Field(
+        default=False, description="whether one of its paths settles it, whatever else is found"
+    )
+    examples: list[str] = Field(
+        default=[], description="sentences that document such code, beside the description"
+    )
+
+
+class Target(_Section):
+    """How many examples there should be of a category, for `patternhub gaps`."""
+
+    category: str = Field(min_length=1, description="its name")
+    task: str = Field(default="", description="only of this task; empty: of any")
+    language: str = Field(default="", description="only in this language; empty: in any")
+    examples: int = Field(gt=0, description="how many")
+
+
 class Config(_Section):
     """The whole of ``hub.toml``."""
 
@@ -158,8 +252,14 @@ class Config(_Section):
     embedding: Embedding = Embedding()
     store: Store = Store()
     search: Search = Search()
+    generator: Generator = Generator()
     dataset: Dataset = Dataset()
     conventions: list[Convention] = Field(default=[], description=str(Convention.__doc__))
+    targets: list[Target] = Field(default=[], description=str(Target.__doc__))
+    taxonomy: Taxonomy = Taxonomy()
+    categories: list[Category] = Field(
+        default=[], description="categories of your own, instead of a shipped taxonomy's"
+    )
 
 
 def load_config(folder: Path) -> Config:
@@ -217,18 +317,20 @@ def _keys(section: tuple[Any, ...]) -> list[str]:
     return list(model.model_fields)
 
 
-def config_template(sources: list[str]) -> str:
-    """A ``hub.toml`` for ``sources``, with every other field at its default and described."""
-    lines = ["# Pattern Hub: what to index, and how. Every value but sources is the default.", ""]
+def config_template(sources: list[str], *, taxonomy: str = "default") -> str:
+    """A ``hub.toml`` for ``sources`` and a taxonomy; every other field at its default."""
+    lines = ["# Pattern Hub: what to index, and how. Every other value is the default.", ""]
     lines += [f"# {Config.model_fields['sources'].description}", f"sources = {_toml(sources)}", ""]
     for name, field in Config.model_fields.items():
         section = field.annotation
         if isinstance(section, type) and issubclass(section, BaseModel):
-            lines += [f"# {section.__doc__}", f"[{name}]", *_fields(section)]
+            given = {"name": taxonomy} if section is Taxonomy else {}
+            lines += [f"# {section.__doc__}", f"[{name}]", *_fields(section, given)]
         elif tables := _tables(field.annotation):
+            given = _EXAMPLE if tables is Category else {}
             lines += [f"# {field.description}", f"# [[{name}]]"]
-            lines += [f"# {line}" for line in _fields(tables) if line]
-    return "\n".join(lines)
+            lines += [f"# {line}" for line in _fields(tables, given) if line]
+    return "\n".join(lines) + "\n"
 
 
 def _tables(annotation: Any) -> type[BaseModel] | None:
@@ -237,11 +339,23 @@ def _tables(annotation: Any) -> type[BaseModel] | None:
     return inner if isinstance(inner, type) and issubclass(inner, BaseModel) else None
 
 
-def _fields(section: type[BaseModel]) -> list[str]:
+_EXAMPLE: dict[str, Any] = {
+    "name": "payments",
+    "description": "Charging customers, refunds and invoices.",
+    "paths": ["billing/", "*payment*"],
+    "imports": ["stripe"],
+    "symbols": ["*Invoice", "charge_*"],
+    "words": ["invoice", "refund", "credit card"],
+    "examples": ["Charge the customer and send an invoice."],
+}
+
+
+def _fields(section: type[BaseModel], given: dict[str, Any]) -> list[str]:
+    """Every field with its description and its value: the one given, or the default."""
     lines = []
     for name, field in section.model_fields.items():
-        default = "" if field.is_required() else field.default
-        lines += [f"# {field.description}", f"{name} = {_toml(default)}", ""]
+        value = given.get(name, "" if field.is_required() else field.default)
+        lines += [f"# {field.description}", f"{name} = {_toml(value)}", ""]
     return lines
 
 

@@ -97,6 +97,30 @@ class Example:
     commit: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A function before and after one commit; it names no person.
+
+    ``path`` is the file's after the commit. ``before`` and ``after`` are the function's text with
+    its comments, decorators and indentation; ``before_line`` and ``after_line`` its 1-based first
+    lines. ``subject`` and ``body`` are the message without prefixes and trailers. ``intent`` is why
+    it was changed: "bug fix", "performance", "readability", "security", "rename", "API change" or
+    "other".
+    """
+
+    path: str
+    language: str
+    symbol: str
+    before: str
+    after: str
+    before_line: int
+    after_line: int
+    subject: str
+    body: str
+    intent: str
+    commit: str
+
+
 CHUNK_FIELDS = tuple(f.name for f in fields(Chunk))
 PATTERN_FIELDS = tuple(f.name for f in fields(Pattern))
 
@@ -130,6 +154,21 @@ class SearchResult:
             "signature": p.signature,
             "text": p.text,
         }
+
+
+class Generator(Protocol):
+    """Messages to text. Inject your own to test or to use another model."""
+
+    @property
+    def name(self) -> str: ...
+
+    def generate(self, messages: Sequence[Message], *, max_tokens: int = 512) -> str:
+        """What the model answers.
+
+        Raises:
+            HubError: it cannot be reached, or answers no text.
+        """
+        ...
 
 
 class Encoder(Protocol):

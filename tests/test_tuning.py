@@ -16,12 +16,13 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from tokenizers import Tokenizer
 
+from hub.documentation import first_sentence
 from hub.errors import HubError
 from hub.preparing import with_ids
 from hub.store.minilm import NAME, MiniLMEncoder, packaged_folder, start_torch
 from hub.store.static import StaticEncoder
 from hub.store.tuned import ADAPTER, STATIC, Tuned, save_table, write_card
-from hub.tuning.pairs import collect_pairs, fingerprint, first_sentence
+from hub.tuning.pairs import collect_pairs, fingerprint
 from indexers.code import chunk_file
 from training.retriever import (
     RUN,

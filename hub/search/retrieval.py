@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from hub.search.ranking import Filters
     from hub.store.chroma import PatternStore, State
     from hub.store.encoders import Encoders
-    from hub.types import Pattern, Vectors
+    from hub.types import Encoder, Pattern, Vectors
 
 CANDIDATES = 500  # of each arm, where the dense arm is approximate
 SAMPLE = 5000  # rows whose cosines set the scale there, as all rows do where it is exact
@@ -189,6 +189,19 @@ class Retriever:
         members = [found[id_] for id_ in ids if id_ in found]
         prefix = f"{pattern.symbol}."
         return [p for p in members if p.kind == "method" and p.symbol.startswith(prefix)]
+
+    def with_vectors(self) -> tuple[list[Pattern], Vectors, Encoder]:
+        """Every pattern with its vector, by the best tier that is complete, and that tier's
+        encoder; in the order of source, path and position."""
+        generation = self.current()
+        rows = generation.snapshot.rows
+        known = {p.id: p for page, _ in self.store.pages() for p in page}
+        ids = [id_.decode() for id_ in rows.ids]
+        there = [row for row, id_ in enumerate(ids) if id_ in known]  # others were just deleted
+        best = generation.tier == "best"
+        vectors = np.asarray((rows.best if best else rows.fast)[there], dtype=np.float32)
+        encoder = self._encoders.best if best else self._encoders.fast
+        return [known[ids[row]] for row in there], vectors, encoder
 
     def _full_id(self, prefix: str) -> str:
         """The one id that starts with ``prefix``."""

@@ -6,14 +6,13 @@ a question that fits two answers teaches nothing, and an answer that was seen be
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import re
-import textwrap
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from hub.documentation import SENTENCE, first_sentence, plain, undocumented
 from hub.errors import HubError
 from hub.words import content_text, split_words
 
@@ -24,22 +23,6 @@ if TYPE_CHECKING:
 
 MIN_WORDS = 4  # a shorter question fits too many answers
 MIN_CHARS = 40  # a shorter answer says nothing that its name does not
-_HASH_COMMENTS = {"python", "ruby", "bash", "php"}
-_ATTRIBUTE = re.compile(r"\s*(?:@\w|#!?\[|\[\w)")
-_LINE_COMMENT = re.compile(r"\s*(?://|--)")
-_HASH_COMMENT = re.compile(r"\s*#(?!\[)")
-_BLOCK_COMMENT = re.compile(r"\s*/\*.*?\*/[ \t]*\n?", re.DOTALL)
-_SENTENCE = re.compile(r"(.+?[.!?])(?<!\be\.g\.)(?<!\bi\.e\.)(?<!\bvs\.)(?=\s|$)", re.DOTALL)
-_SECTION_LINE = re.compile(r"\s*(?:@\w|:\w[\w ]*:|>>>|```|\.\. |#|[-=~^]{3,}|\w+:\s*$)")
-_MARKUP = (
-    (re.compile(r"\{@\w+\s+([^}]*)\}"), r"\1"),
-    (re.compile(r":[\w:+.-]+:`[~!.]?([^`<]*?)(?:\s*<[^`]*>)?`"), r"\1"),
-    (re.compile(r"!?\[`?([^\]`]*)`?\](?:\([^)]*\)|\[[^\]]*\])?"), r"\1"),
-    (re.compile(r"[`*]+|</?\w+[^>]*>"), " "),
-)
-_NO_DESCRIPTION = re.compile(
-    r"(?i)deprecated|inherit|see\b|same as\b|alias\b|todo\b|internal\b|overrid|auto-?generated"
-)
 _FENCE = re.compile(r"^(```+|~~~+)[^\n]*\n(.*?)^\1", re.DOTALL | re.MULTILINE)
 
 
@@ -86,8 +69,8 @@ def sections_pair(pattern: Pattern) -> Pair | None:
     """The heading and the prose of a section, and the code that it shows."""
     if pattern.kind != "section" or not (shown := _FENCE.search(pattern.text)):
         return None
-    prose = _plain(pattern.text[: shown.start()].partition("\n")[2])
-    sentence = _SENTENCE.match(prose)
+    prose = plain(pattern.text[: shown.start()].partition("\n")[2])
+    sentence = SENTENCE.match(prose)
     heading = pattern.symbol.rpartition(".")[2]
     return Pair(
         kind="sections",
@@ -141,35 +124,6 @@ def fingerprint(document: str) -> str:
     return hashlib.blake2b(code.encode(), digest_size=12).hexdigest()
 
 
-def first_sentence(documentation: str, name: str) -> str:
-    """The sentence that says what ``name`` does, in plain words; "" where none does."""
-    lines: list[str] = []
-    for line in documentation.strip().splitlines():
-        if not line.strip() or _SECTION_LINE.match(line):
-            break
-        lines.append(line.strip())
-    text = _plain(" ".join(lines))
-    match = _SENTENCE.match(text)
-    sentence = re.sub(
-        rf"^(?:(?:the|an?)\s+)?{re.escape(name)}\b(?:\(\))?\s*", "", match[1] if match else text
-    ).strip(" .:-")
-    return "" if _NO_DESCRIPTION.match(sentence) else sentence
-
-
-def undocumented(pattern: Pattern) -> Pattern | None:
-    """The pattern without its documentation; None where that cannot be cut out."""
-    text = _without_comments_above(pattern.text, pattern.language)
-    if pattern.language == "python":
-        bare = _without_docstring(text)
-        if bare is None:
-            return None
-        text = bare
-    opening = " ".join(pattern.docstring.split()[:6])
-    if opening and opening in " ".join(text.split()):
-        return None  # it stands somewhere else too, and would give the answer away
-    return replace(pattern, text=text, docstring="")
-
-
 def _reason_to_leave_out(pair: Pair, asked: Counter[str]) -> str:
     words = split_words(pair.query)
     if len(words) < MIN_WORDS:
@@ -185,44 +139,3 @@ def _reason_to_leave_out(pair: Pair, asked: Counter[str]) -> str:
 
 def _normal(query: str) -> str:
     return " ".join(split_words(query))
-
-
-def _plain(text: str) -> str:
-    for pattern, replacement in _MARKUP:
-        text = pattern.sub(replacement, text)
-    return " ".join(text.split())
-
-
-def _without_comments_above(text: str, language: str) -> str:
-    """Comments before the definition go; attributes and decorators among them stay."""
-    kept = ""
-    while text:
-        if block := _BLOCK_COMMENT.match(text):
-            text = text[block.end() :]
-            continue
-        line, end, rest = text.partition("\n")
-        comment = _HASH_COMMENT if language in _HASH_COMMENTS else _LINE_COMMENT
-        if comment.match(line) or _LINE_COMMENT.match(line):
-            text = rest
-        elif not line.strip() or (_ATTRIBUTE.match(line) and rest):
-            kept, text = kept + line + end, rest
-        else:
-            break
-    return (kept + text).lstrip("\n")
-
-
-def _without_docstring(text: str) -> str | None:
-    """A Python function without the string that opens its body."""
-    source = textwrap.dedent(text)
-    try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError):
-        return None
-    node = tree.body[0] if tree.body else None
-    if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or len(node.body) < 2:
-        return None
-    first = node.body[0]
-    if ast.get_docstring(node) is None or node.body[1].lineno == first.end_lineno:
-        return None
-    lines = source.splitlines(keepends=True)
-    return "".join(lines[: first.lineno - 1] + lines[first.end_lineno or first.lineno :])

@@ -23,8 +23,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hub.documentation import undocumented
 from hub.errors import HubError
-from hub.tuning.pairs import collect_pairs, fingerprint, undocumented
+from hub.tuning.pairs import collect_pairs, fingerprint
 from hub.words import content_text
 
 if TYPE_CHECKING:
