@@ -11,8 +11,9 @@ import re
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from hub.curate.forbidden import find_terms, find_terms_in
 from hub.curate.fragments import DOUBTFUL
-from hub.curate.rows import fences
+from hub.curate.rows import PROSE, fences
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -98,6 +99,19 @@ _SWALLOWED = re.compile(
     r"except(?: (?:Base)?Exception(?: as \w+)?)?:\s*(?:#[^\n]*\n\s*)*pass\b"
     r"|catch\s*(?:\([^()]*\))?\s*\{\s*\}|if err != nil \{\s*\}|rescue(?: => \w+)?\s+end\b"
 )
+
+
+def forbidden(row: Row) -> Iterator[Problem]:
+    """No term that says who or what wrote the code, in no string of the row."""
+    fix = "drop the row"
+    code = {} if row.task in PROSE or not row.language else {a.place: a for a in row.answers}
+    for hit in find_terms_in(row.data):
+        place = re.sub(r"\.(\d+)", r"[\1]", hit.place)
+        if place not in code:
+            yield Problem(f"{place}:{hit.line}", f"{hit.rule}: {hit.term!r}", fix)
+    for place, answer in code.items():  # where names of variables are none of ours
+        for hit in find_terms(answer.text, language=row.language):
+            yield Problem(f"{place}:{hit.line}", f"{hit.rule}: {hit.term!r}", fix)
 
 
 def structure(row: Row) -> Iterator[Problem]:
@@ -254,7 +268,7 @@ def type_hints(row: Row) -> Iterator[Problem]:
 
 
 RULES = (
-    # Forbidden terms come first here: Rule("forbidden", "error", forbidden).
+    Rule("forbidden", "error", forbidden),
     Rule("structure", "error", structure),
     Rule("encoding", "error", encoding),
     Rule("syntax", "error", syntax),
