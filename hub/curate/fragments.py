@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from hub.syntax import walk
 
+if TYPE_CHECKING:
     from tree_sitter import Node
     from tree_sitter_language_pack import SupportedLanguage
 
@@ -100,12 +100,3 @@ def parse(text: str, language: str) -> Fragment | None:
             return fragment
         tried.append(fragment)
     return max(tried, key=lambda each: each.line(each.error or each.root))
-
-
-def walk(node: Node) -> Iterator[Node]:
-    """The node and all under it, in the order of the text; a deep tree needs no deep stack."""
-    stack = [node]
-    while stack:
-        node = stack.pop()
-        yield node
-        stack.extend(reversed(node.children))

@@ -43,6 +43,7 @@ _STANDARD = re.compile(
 )
 _BOILERPLATE = re.compile(
     r"(?i)(?:^|/)(?:change(?:s|log)|history|news|releases?|code.of.conduct|licen[sc]e|authors)[^/]*$"
+    r"|(?i:issue|pull.request).template"
 )
 _COMMENT = re.compile(r"\s*(?:#|//|/?\*|--|[rRuUbB]?(?:\"\"\"|'{3}))")
 _MODULE_DOC = {
