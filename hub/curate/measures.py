@@ -56,8 +56,7 @@ _IMPORTS = _kinds(
     "import_statement import_from_statement future_import_statement package_clause"
     " package_declaration import_declaration use_declaration extern_crate_declaration mod_item"
     " preproc_include using_directive namespace_use_declaration import_header import_list"
-    " package_header hash_bang_line empty_statement comment line_comment block_comment"
-    " multiline_comment"
+    " package_header hash_bang_line empty_statement"
 )
 
 
@@ -103,8 +102,15 @@ def is_imports(text: str, language: str) -> bool:
     root = root_of(text, language)
     if root is None:
         return False
-    size = sum(node.end_byte - node.start_byte for node in root.children)
-    return 2 * sum(n.end_byte - n.start_byte for n in root.children if _imports(n)) > size
+    code = [node for node in root.children if node.type not in _COMMENTS]
+    found = [node for node in root.children if node.type in _COMMENTS or _imports(node)]
+    if code and not any(map(_imports, code)):
+        return False  # a script under its licence
+    return 2 * sum(map(_size, found)) > sum(map(_size, root.children))
+
+
+def _size(node: Node) -> int:
+    return node.end_byte - node.start_byte
 
 
 def _imports(node: Node) -> bool:
