@@ -49,11 +49,11 @@ MOST = 4  # rules that count, of one category in one place
 FILE = 7.0  # for a category that all of the file speaks for
 CALM = 0.5  # evidence in a file that makes its share count half
 NEAR = 6.0  # for a cosine that is 1 above the average category's
-NEAR_FILE = 32.0  # for the same in the mean of the file
+NEAR_FILE = 16.0  # for the same in the mean of the file
 SENTENCES = 3  # of a category that a pattern is compared with: the nearest
 OPEN = 5.0  # a smaller lead of the first category is left to the vectors
 SETTLED = 0.98  # confidence in a rule that decides alone
-WEAK = 0.33  # a smaller confidence is no answer
+WEAK = 0.27  # a smaller confidence is no answer
 CONFIDENT = 0.92  # from here on a category may be relied on
 TOLD = 3  # reasons that are named
 _NAMES = re.compile(r"\.| > |::")
@@ -244,7 +244,7 @@ def decide(
         scores[asked] += (NEAR * near + NEAR_FILE * _file_means(near, files))[asked]
     # How often the first category was right on the dev labels, by its lead.
     lead = _lead(scores).astype(np.float64)
-    sure = np.where(settled < 0, 1 - 0.7 * np.exp(-lead / 4.5), SETTLED).round(3)
+    sure = np.where(settled < 0, 1 - 0.75 * np.exp(-lead / 4), SETTLED).round(3)
     best = np.where(settled < 0, scores.argmax(axis=1), settled)
     verdicts = []
     for row, (said, i, confidence) in enumerate(zip(judged, best, sure.tolist(), strict=True)):
