@@ -162,7 +162,8 @@ class Config(_Section):
     search: Search = Search()
     taxonomy: Taxonomy = Taxonomy()
     categories: list[Category] = Field(
-        default=[], description="categories of your own, instead of a shipped taxonomy's"
+        default=[],
+        description="categories of your own, a table each, instead of a shipped taxonomy's",
     )
 
 
@@ -230,10 +231,7 @@ def config_template(sources: list[str], *, taxonomy: str = "default") -> str:
         if isinstance(section, type) and issubclass(section, BaseModel):
             given = {"name": taxonomy} if section is Taxonomy else {}
             lines += [f"# {section.__doc__}", f"[{name}]", *_fields(section, given)]
-    lines += [
-        "# Categories of your own, instead of a shipped taxonomy's: such a table for each.",
-        "",
-    ]
+    lines += [f"# {Config.model_fields['categories'].description}"]
     lines += [f"# {line}".rstrip() for line in ["[[categories]]", *_fields(Category, _EXAMPLE)]]
     return "\n".join(lines) + "\n"
 

@@ -8,7 +8,15 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from hub.config import CONFIG_NAME, STORE_DIR, Config, config_template, find_hub, load_config
+from hub.config import (
+    CONFIG_NAME,
+    STORE_DIR,
+    Category,
+    Config,
+    config_template,
+    find_hub,
+    load_config,
+)
 from hub.errors import HubError
 
 
@@ -33,11 +41,25 @@ def test_the_template_is_the_defaults(tmp_path: Path) -> None:
 def test_the_template_shows_every_field_with_its_description() -> None:
     template = config_template([])
     shown = tomllib.loads(template)
-    assert shown == Config().model_dump()
+    assert {**shown, "categories": []} == Config().model_dump()  # an example, commented out
     for section in sections():
         for field in section.model_fields.values():
             if field.annotation not in sections():
                 assert f"# {field.description}\n" in template
+
+
+def test_the_commented_example_of_a_category_is_one(tmp_path: Path) -> None:
+    _, _, example = config_template([]).partition("# [[categories]]\n")
+    lines = [line[2:] for line in example.splitlines()]
+    (tmp_path / CONFIG_NAME).write_text("[[categories]]\n" + "\n".join(lines))
+    (category,) = load_config(tmp_path).categories
+    assert category.name == "payments"
+    assert set(Category.model_fields) <= {line.split(" = ")[0] for line in lines}
+
+
+def test_a_wrong_key_of_a_category_is_explained(tmp_path: Path) -> None:
+    text = '[[categories]]\nname = "a"\ndescription = "b"\nword = ["c"]\n'
+    assert "unknown key 'categories.0.word'; did you mean 'words'?" in error_of(tmp_path, text)
 
 
 def test_every_field_is_described_and_every_section_says_what_it_is() -> None:

@@ -18,7 +18,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from hub.curate.categories import Rules, decide
-from hub.curate.measures import is_imports, measure
+from hub.curate.measures import FUNCTIONS, is_imports, measure
 from hub.curate.quality import quality, quality_parts
 from hub.curate.technologies import file_imports, own_modules, used
 from hub.documentation import first_sentence
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 BATCH_CHARS = 500_000  # of code that a worker gets at a time
 PARALLEL_CHARS = 2_000_000  # below this, starting workers costs more than it saves
 MAX_WORKERS = 4
-FUNCTIONS = frozenset({"function", "method", "test"})
 NAMED = FUNCTIONS | {"class"}
 _EXCEPTION = re.compile(r".*(?:Error|Exception|Warning)$")
 _NAMES = re.compile(r"\.| > |::")
@@ -289,5 +288,5 @@ def _measured(file: Sequence[Pattern]) -> Iterator[Measures]:
         members = list(group)
         first = members[0]
         text = "".join(p.text for p in members)
-        measures = measure(text, first.language, is_function=first.kind in FUNCTIONS)
+        measures = measure(text, first.language, first.kind)
         yield from (measures for _ in members)
