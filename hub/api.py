@@ -15,13 +15,20 @@ if TYPE_CHECKING:
 
     from hub.config import Mode, Tier
     from hub.curate.annotate import AnnotateReport
+    from hub.curate.duplicates import DuplicatesReport
+    from hub.curate.gaps import Gap
+    from hub.curate.rules import Finding
+    from hub.dataset.build import BuildReport
+    from hub.dataset.checking import ValidationReport
     from hub.dataset.export import ExportReport
+    from hub.dataset.generating import GenerateReport
+    from hub.dataset.importing import ImportReport
     from hub.reporting import IndexReport, Progress
     from hub.search.retrieval import Retriever
     from hub.status import Status
     from hub.store.encoders import Encoders
     from hub.tuning.tune import CompareReport, Method, TuneReport
-    from hub.types import Pattern, SearchResult
+    from hub.types import Generator, Pattern, SearchResult
     from hub.workspace import Workspace
 
 T = TypeVar("T")
@@ -169,6 +176,41 @@ class Hub:
 
         return self._read(lambda retriever: status(self.workspace, retriever))
 
+    def duplicates(
+        self,
+        *,
+        kind: str | None = None,
+        source: str | None = None,
+        threshold: float | None = None,
+        progress: Progress | None = None,
+    ) -> DuplicatesReport:
+        """Which patterns say the same, in clusters, and which one stands for each.
+
+        Only a report: nothing is removed.
+
+        Args:
+            kind: Only this kind, such as "function", "method", "class" or "section".
+            source: Only this source, by name.
+            threshold: The least cosine of semantic duplicates, from 0 to 1. Exact and
+                near-duplicates do not depend on it.
+            progress: Called with what is being done and how far it is.
+
+        Raises:
+            HubError: nothing is indexed, an unknown kind or source, or a threshold out of range.
+        """
+        from hub.curate.duplicates import THRESHOLD, indexed_duplicates
+        from hub.reporting import silent
+        from hub.search.ranking import Filters
+
+        return self._read(
+            lambda retriever: indexed_duplicates(
+                retriever,
+                filters=Filters(kind=kind, source=source),
+                threshold=THRESHOLD if threshold is None else threshold,
+                progress=progress or silent,
+            )
+        )
+
     def annotate(self) -> AnnotateReport:
         """Category, technologies, intent, complexity and quality of every pattern.
 
@@ -200,6 +242,143 @@ class Hub:
         from hub.dataset.export import export
 
         return self._read(lambda retriever: export(retriever.store, Path(path)))
+
+    def build_dataset(
+        self,
+        out: str | Path,
+        *,
+        formats: Sequence[str] = (),
+        progress: Progress | None = None,
+    ) -> BuildReport:
+        """Make a dataset of everything indexed, clean, balanced and split, in the folder ``out``.
+
+        ``formats`` take the place of those that ``hub.toml`` names. A dataset that is there is
+        replaced once the new one is whole.
+
+        Raises:
+            HubError: nothing is indexed, a setting is wrong, no example is left, or ``out`` cannot
+                be written.
+        """
+        from hub.building import build_dataset
+        from hub.reporting import silent
+
+        self._follow_config()
+        return self._read(
+            lambda retriever: build_dataset(
+                self.workspace, retriever, Path(out), formats, progress or silent
+            )
+        )
+
+    def gaps(
+        self, dataset: str | Path | None = None, *, progress: Progress | None = None
+    ) -> list[Gap]:
+        """What a dataset lacks, the largest gap first: against ``[[targets]]`` in hub.toml, against
+        the code there is, and in variety.
+
+        Args:
+            dataset: A folder that was built; by default what was built last.
+            progress: Called with what is being done and how far it is.
+
+        Raises:
+            HubError: nothing is indexed, or there is no such dataset.
+        """
+        from hub.building import find_gaps_in
+        from hub.dataset.checking import last_build
+        from hub.reporting import silent
+
+        self._follow_config()
+        folder = Path(dataset) if dataset else last_build(self.workspace.store_folder)
+        return self._read(
+            lambda retriever: find_gaps_in(
+                self.workspace, retriever, folder, progress=progress or silent
+            )
+        )
+
+    def augment(
+        self,
+        *,
+        category: str = "",
+        limit: int = 100,
+        jobs: Sequence[str] = ("instruction", "tests"),
+        generator: Generator | None = None,
+        progress: Progress | None = None,
+    ) -> GenerateReport:
+        """Let a model write what functions without an example lack: what would ask for them, and
+        tests. The next build has them.
+
+        Args:
+            category: Only functions of this category; empty: of any.
+            limit: How many functions, the best by quality first.
+            jobs: What to ask for.
+            generator: Who is asked; by default the model under ``[generator]`` in hub.toml.
+            progress: Called with what is being done and how far it is.
+
+        Raises:
+            HubError: nothing is indexed, no model is named, or it fails again and again.
+        """
+        from hub.building import augment
+        from hub.generator import EndpointGenerator
+        from hub.reporting import silent
+
+        self._follow_config()
+        model = generator or EndpointGenerator(self.workspace.config.generator)
+        return self._read(
+            lambda retriever: augment(
+                self.workspace, retriever, model, category=category, limit=limit, jobs=jobs,
+                progress=progress or silent,
+            )
+        )  # fmt: skip
+
+    def validate(
+        self,
+        dataset: str | Path | None = None,
+        *,
+        fix: bool = False,
+        on_finding: Callable[[Path, Finding], None] = lambda _path, _finding: None,
+        progress: Progress | None = None,
+    ) -> ValidationReport:
+        """Check every row of a dataset against every rule; nothing need be indexed.
+
+        Args:
+            dataset: A file of JSON lines, or a folder of them; by default what was built last.
+            fix: Mend what can be mended without a doubt, and drop rows that still break a rule.
+            on_finding: Called with the file and each finding, in order.
+            progress: Called with the bytes that are done.
+
+        Raises:
+            HubError: no dataset, one that cannot be read or written, or a convention or tokenizer
+                in hub.toml that cannot be used.
+        """
+        from hub.curate.validate import Validator
+        from hub.dataset.checking import check_dataset, last_build
+        from hub.reporting import silent
+
+        workspace = self.workspace
+        return check_dataset(
+            Path(dataset) if dataset else last_build(workspace.store_folder),
+            Validator.from_config(workspace.config, workspace.folder),
+            fix=fix,
+            on_finding=on_finding,
+            progress=progress or silent,
+        )
+
+    def import_examples(self, source: str, *, name: str = "", category: str = "") -> ImportReport:
+        """Keep the sound rows of an existing dataset as examples of this hub.
+
+        Args:
+            source: A file of JSON lines, a folder, or ``owner/name[:config]`` on the Hub.
+            name: What the hub calls it; by default after the source.
+            category: Of rows that do not name one.
+
+        Raises:
+            HubError: nothing is there, it cannot be reached or read, or no row passes.
+        """
+        from hub.curate.validate import Validator
+        from hub.dataset.importing import import_examples
+
+        folder = self.workspace.folder
+        validator = Validator.from_config(self.workspace.config, folder)
+        return import_examples(source, folder, validator, name=name, category=category)
 
     def tune(
         self,

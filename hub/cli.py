@@ -18,8 +18,12 @@ import click
 from hub.errors import HubError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
     from hub.api import Hub
     from hub.config import Tier
+    from hub.curate.rules import Finding
 
 
 class _Group(click.Group):
@@ -221,18 +225,189 @@ def annotate(folder: Path | None, category: str | None, as_json: bool) -> None:
 
 
 @main.command()
-@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--kind", help="Only this kind: function, method, class, module, section, ...")
+@click.option("--source", help="Only this source.")
+@click.option("--threshold", type=float, help="Least cosine of semantic duplicates, 0 to 1.")
+@click.option(
+    "--limit",
+    "-n",
+    type=click.IntRange(1),
+    default=20,
+    show_default=True,
+    help="How many clusters to print; --json has all.",
+)
 @json_option
 @click.pass_obj
-def export(folder: Path | None, out: Path, as_json: bool) -> None:
-    """Write training examples (instruction to code) as JSON lines."""
+def dedup(folder: Path | None, /, limit: int, as_json: bool, **options: Any) -> None:
+    """List patterns that say the same, in clusters, with the one that stands for each."""
+    from hub.terminal import duplicates_text, index_progress
+
+    with index_progress() as progress:
+        report = open_hub(folder).duplicates(progress=progress, **options)
+    if as_json:
+        print_json(report.to_json())
+    else:
+        click.echo(duplicates_text(report, limit=limit))
+
+
+@main.command()
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--strict", is_flag=True, help="Exit with 1 if a row had a forbidden term.")
+@json_option
+@click.pass_obj
+def export(folder: Path | None, out: Path, strict: bool, as_json: bool) -> None:
+    """Write training examples (instruction to code) as JSON lines.
+
+    Secrets and personal data are replaced by placeholders, rows with a forbidden term are dropped.
+    """
+    from hub.terminal import export_summary
+
     report = open_hub(folder).export(out)
     if as_json:
         print_json(report.to_json())
-        return
-    click.echo(f"wrote {report.written} examples to {out}")
-    for reason, count in report.left_out.most_common():
-        click.echo(f"  left out {count:6}  {reason}")
+    else:
+        click.echo(export_summary(report))
+    if strict and report.forbidden:
+        sys.exit(1)
+
+
+@main.command()
+@click.argument("dataset", type=click.Path(path_type=Path), required=False)
+@json_option
+@click.pass_obj
+def gaps(folder: Path | None, dataset: Path | None, as_json: bool) -> None:
+    """What the last built dataset lacks, and what would fill it; targets are in hub.toml."""
+    from hub.terminal import gaps_text, index_progress
+
+    with index_progress() as progress:
+        found = open_hub(folder).gaps(dataset, progress=progress)
+    if as_json:
+        print_json([gap.to_json() for gap in found])
+    else:
+        click.echo(gaps_text(found))
+
+
+@main.command()
+@click.option("--category", default="", help="Only functions of this category.")
+@click.option("--limit", "-n", type=click.IntRange(1), default=100, show_default=True)
+@click.option(
+    "--jobs", default="instruction,tests", show_default=True, help="What to ask, comma-separated."
+)
+@json_option
+@click.pass_obj
+def augment(folder: Path | None, /, jobs: str, as_json: bool, **options: Any) -> None:
+    """Let a model write what functions without an example lack; the next build has it."""
+    from hub.terminal import augment_summary, index_progress
+
+    wanted = [job.strip() for job in jobs.split(",")]
+    with index_progress() as progress:
+        report = open_hub(folder).augment(jobs=wanted, progress=progress, **options)
+    if as_json:
+        print_json(report.to_json())
+    else:
+        click.echo(augment_summary(report))
+
+
+@main.group()
+def dataset() -> None:
+    """Make training data of the patterns, and publish it."""
+
+
+@dataset.command()
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--format", "formats", default="", help="Comma-separated; default: hub.toml's.")
+@json_option
+@click.pass_obj
+def build(folder: Path | None, out: Path, formats: str, as_json: bool) -> None:
+    """Make a dataset in OUT: clean, balanced, split, with its card and report."""
+    from hub.terminal import build_summary, index_progress
+
+    wanted = [name.strip() for name in formats.split(",") if name.strip()]
+    with index_progress() as progress:
+        report = open_hub(folder).build_dataset(out, formats=wanted, progress=progress)
+    if as_json:
+        print_json(report.to_json())
+    else:
+        click.echo(build_summary(report))
+
+
+@dataset.command()
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--repo", "repository", required=True, metavar="ORG/NAME", help="On the Hub.")
+@click.option("--private/--public", default=True, show_default=True, help="Of a new repository.")
+@click.option("--tag", default="", help="Of the revision; default: named after its content.")
+@click.option("--dry-run", is_flag=True, help="List what would leave this machine; send nothing.")
+@json_option
+def publish(out: Path, as_json: bool, **options: Any) -> None:
+    """Upload a built dataset to the Hugging Face Hub."""
+    from hub.dataset.publish import publish as upload
+    from hub.terminal import publish_summary
+
+    report = upload(out, **options)
+    if as_json:
+        print_json(report.to_json())
+    else:
+        click.echo(publish_summary(report, sent=not options["dry_run"]))
+
+
+@main.command()
+@click.argument("dataset", required=False, type=click.Path(path_type=Path))
+@click.option("--fix", is_flag=True, help="Mend what is safe to mend, drop what breaks a rule.")
+@json_option
+@click.pass_obj
+def validate(folder: Path | None, dataset: Path | None, fix: bool, as_json: bool) -> None:
+    """Check every row of a dataset; none given: what was built last.
+
+    Exit status 1 if a row breaks a rule. --json prints a finding a line, the summary last.
+    """
+    from hub.terminal import index_progress, validation_text
+
+    def show(path: Path, finding: Finding) -> None:
+        if as_json:
+            print_json({"file": str(path), **finding.to_json()})
+
+    with index_progress() as progress:
+        report = open_hub(folder).validate(dataset, fix=fix, on_finding=show, progress=progress)
+    if as_json:
+        print_json(report.to_json())
+    else:
+        click.echo(validation_text(report))
+    sys.exit(0 if report.ok else 1)
+
+
+@main.group()
+def examples() -> None:
+    """Examples that were written by hand, or imported."""
+
+
+@examples.command()
+@click.option("--category", required=True, help="What the example is about.")
+@click.option("--task", default="implement", show_default=True, help="What it teaches.")
+@click.pass_obj
+def new(folder: Path | None, category: str, task: str) -> None:
+    """Write a file to fill in: a prompt, and what answers it."""
+    from hub.config import find_hub
+    from hub.dataset.handwritten import new_example
+
+    path = new_example(folder or find_hub(Path.cwd()), category, task)
+    click.echo(f"wrote {path}; fill in the prompt and the completion")
+
+
+@examples.command("import")
+@click.argument("source", metavar="FILE.jsonl | HUB_DATASET[:CONFIG]")
+@click.option("--name", default="", help="What the hub calls it; default: after the source.")
+@click.option("--category", default="", help="Of rows that do not name one.")
+@json_option
+@click.pass_obj
+def import_(folder: Path | None, source: str, name: str, category: str, as_json: bool) -> None:
+    """Keep the sound rows of an existing dataset as examples."""
+    from hub.terminal import import_summary
+
+    report = open_hub(folder).import_examples(source, name=name, category=category)
+    if as_json:
+        print_json(report.to_json())
+    else:
+        click.echo(import_summary(report))
 
 
 @main.group(invoke_without_command=True)
@@ -287,6 +462,44 @@ def compare(folder: Path | None, as_json: bool) -> None:
         print_json(report.to_json())
     else:
         click.echo(compare_text(report))
+
+
+@main.command()
+@click.argument("repository", type=click.Path(path_type=Path), default=".", metavar="[PATH]")
+@click.option("--count", type=click.IntRange(1), help="Read the newest N commits only.")
+@click.option("--since", type=click.DateTime(["%Y-%m-%d"]), help="Read back to this day (UTC).")
+@click.option(
+    "--output", "-o", type=click.Path(path_type=Path), help="Write changes as JSON lines."
+)
+@json_option
+def history(
+    repository: Path, count: int | None, since: datetime | None, output: Path | None, as_json: bool
+) -> None:
+    """Find functions before and after the commits that changed them, and say why."""
+    from dataclasses import asdict
+
+    from hub.dataset.export import write_rows
+    from hub.terminal import history_summary, index_progress
+    from indexers.git_history import HistoryReport, read_changes
+
+    report = HistoryReport()
+    day = since.date() if since else None
+
+    def rows() -> Iterator[dict[str, Any]]:
+        with index_progress() as show:
+            for change in read_changes(repository, count=count, since=day, report=report):
+                show("commits", report.commits, report.commits_total)
+                yield asdict(change)
+
+    if output:
+        write_rows(output, rows())
+    else:
+        for _ in rows():
+            pass
+    if as_json:
+        print_json(report.to_json())
+    else:
+        click.echo(history_summary(report))
 
 
 @main.command()

@@ -9,9 +9,9 @@ import difflib
 import json
 import tomllib
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from hub.errors import HubError
 
@@ -107,6 +107,89 @@ class Search(_Section):
     )
 
 
+class Generator(_Section):
+    """The model that writes what code cannot be turned into: `patternhub augment`."""
+
+    endpoint: str = Field(
+        default="",
+        description="base URL of an OpenAI-compatible API, such as http://localhost:8000/v1",
+    )
+    model: str = Field(default="", description="the model's name there")
+    api_key_env: str = Field(
+        default="OPENAI_API_KEY", description="environment variable that holds the endpoint's key"
+    )
+    timeout: float = Field(default=120, gt=0, description="seconds that one answer may take")
+
+
+class Dataset(_Section):
+    """What `patternhub dataset build` makes of the patterns."""
+
+    system: str = Field(default="", description="system prompt of every example; empty: none")
+    tasks: list[str] = Field(default=[], description="only these tasks; empty: every task")
+    formats: list[str] = Field(
+        default=["prompt-completion"],
+        min_length=1,
+        description="the first is written to the folder itself, each other to a folder of its "
+        "own: prompt-completion, messages, alpaca, text, fim",
+    )
+    seed: int = Field(default=0, description="of phrasings, cuts and the split")
+    test_share: float = Field(default=0.1, ge=0, lt=1, description="of files, held out to test by")
+    validation_share: float = Field(default=0.0, ge=0, lt=1, description="of files, to tune by")
+    min_test: int = Field(
+        default=50, ge=0, description="test rows a category should have; more files are held out"
+    )
+    commits: int = Field(
+        default=1000,
+        ge=0,
+        description="of each local checkout, newest first, for refactorings; 0: none",
+    )
+    max_chars: int = Field(
+        default=12_000, ge=200, description="a longer example is dropped; characters"
+    )
+    max_tokens: int = Field(
+        default=2048, ge=1, description="a longer example is dropped, where a tokenizer is named"
+    )
+    caps: dict[str, int] = Field(
+        default={}, description="most examples of a category, by its name; '*' is every other"
+    )
+    floors: dict[str, int] = Field(
+        default={}, description="examples a category should have; the report names what is short"
+    )
+    task_share: float = Field(
+        default=0.3, gt=0, le=1, description="largest share of the examples for one task"
+    )
+    fim_family: str = Field(
+        default="qwen-coder", description="model whose fill-in-the-middle tokens are written"
+    )
+    tokenizer: str = Field(
+        default="",
+        description="folder or name of the tokenizer of the model to train, on this machine",
+    )
+
+
+class Convention(_Section):
+    """A rule of the team's own about the code in examples; as many as there are."""
+
+    name: str = Field(min_length=1, description="what findings call it")
+    kind: Literal["require", "forbid"] = Field(default="forbid", description="require or forbid")
+    regex: str = Field(default="", description="a regular expression; or")
+    ast_grep: str | dict[str, Any] = Field(
+        default="", description="an ast-grep pattern or rule, which needs a language"
+    )
+    language: str = Field(default="", description="only code in this language")
+    category: str = Field(default="", description="only examples of this category")
+    level: Literal["error", "warning"] = Field(default="error", description="error or warning")
+    message: str = Field(default="", description="what to tell who breaks it")
+
+    @model_validator(mode="after")
+    def _one_pattern(self) -> Self:
+        if bool(self.regex) == bool(self.ast_grep):
+            raise ValueError("give it either a regex or an ast_grep rule")
+        if self.ast_grep and not self.language:
+            raise ValueError("an ast_grep rule needs a language")
+        return self
+
+
 class Taxonomy(_Section):
     """Which categories patterns may have."""
 
@@ -147,6 +230,15 @@ class Category(_Section):
     )
 
 
+class Target(_Section):
+    """How many examples there should be of a category, for `patternhub gaps`."""
+
+    category: str = Field(min_length=1, description="its name")
+    task: str = Field(default="", description="only of this task; empty: of any")
+    language: str = Field(default="", description="only in this language; empty: in any")
+    examples: int = Field(gt=0, description="how many")
+
+
 class Config(_Section):
     """The whole of ``hub.toml``."""
 
@@ -160,6 +252,10 @@ class Config(_Section):
     embedding: Embedding = Embedding()
     store: Store = Store()
     search: Search = Search()
+    generator: Generator = Generator()
+    dataset: Dataset = Dataset()
+    conventions: list[Convention] = Field(default=[], description=str(Convention.__doc__))
+    targets: list[Target] = Field(default=[], description=str(Target.__doc__))
     taxonomy: Taxonomy = Taxonomy()
     categories: list[Category] = Field(
         default=[],
@@ -212,10 +308,10 @@ def _explain(problem: Any) -> str:
 def _keys(section: tuple[Any, ...]) -> list[str]:
     model: type[BaseModel] = Config
     for name in section:
-        if isinstance(name, int):
-            continue  # a table of many, such as [[categories]]
-        annotation = model.model_fields[str(name)].annotation
-        annotation = next(iter(get_args(annotation)), annotation)
+        if isinstance(name, int):  # which of several tables
+            continue
+        annotation: Any = model.model_fields[str(name)].annotation
+        annotation = _tables(annotation) or annotation
         if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
             return []
         model = annotation
@@ -231,9 +327,17 @@ def config_template(sources: list[str], *, taxonomy: str = "default") -> str:
         if isinstance(section, type) and issubclass(section, BaseModel):
             given = {"name": taxonomy} if section is Taxonomy else {}
             lines += [f"# {section.__doc__}", f"[{name}]", *_fields(section, given)]
-    lines += [f"# {Config.model_fields['categories'].description}"]
-    lines += [f"# {line}".rstrip() for line in ["[[categories]]", *_fields(Category, _EXAMPLE)]]
+        elif tables := _tables(field.annotation):
+            given = _EXAMPLE if tables is Category else {}
+            lines += [f"# {field.description}", f"# [[{name}]]"]
+            lines += [f"# {line}" for line in _fields(tables, given) if line]
     return "\n".join(lines) + "\n"
+
+
+def _tables(annotation: Any) -> type[BaseModel] | None:
+    """The section that a list of tables repeats."""
+    inner = next(iter(get_args(annotation)), None)
+    return inner if isinstance(inner, type) and issubclass(inner, BaseModel) else None
 
 
 _EXAMPLE: dict[str, Any] = {
@@ -251,7 +355,7 @@ def _fields(section: type[BaseModel], given: dict[str, Any]) -> list[str]:
     """Every field with its description and its value: the one given, or the default."""
     lines = []
     for name, field in section.model_fields.items():
-        value = given.get(name, field.default)
+        value = given.get(name, "" if field.is_required() else field.default)
         lines += [f"# {field.description}", f"{name} = {_toml(value)}", ""]
     return lines
 

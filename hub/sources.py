@@ -123,7 +123,7 @@ def _canonical(workspace: Workspace, location: str, base: Path) -> str:
     return path.as_posix()
 
 
-def _root(workspace: Workspace, location: str) -> Path:
+def source_root(workspace: Workspace, location: str) -> Path:
     """The folder or file a source is read from; for a URL, where its checkout is kept."""
     if is_git_url(location):
         name = hashlib.sha256(mask_url(location).encode()).hexdigest()[:16]
@@ -133,7 +133,7 @@ def _root(workspace: Workspace, location: str) -> Path:
 
 def list_source(workspace: Workspace, location: str) -> Listing:
     """The files of a source as they are now; a URL's as they were last fetched."""
-    return _listing(workspace, _root(workspace, location))
+    return _listing(workspace, source_root(workspace, location))
 
 
 def _listing(workspace: Workspace, root: Path) -> Listing:
@@ -142,7 +142,7 @@ def _listing(workspace: Workspace, root: Path) -> Listing:
 
 
 def _list(workspace: Workspace, name: str, location: str) -> Located:
-    root = _root(workspace, location)
+    root = source_root(workspace, location)
     revision = None
     if is_git_url(location):
         root.parent.mkdir(exist_ok=True)

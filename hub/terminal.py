@@ -16,18 +16,37 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hub.curate.annotate import AnnotateReport, Annotation
+    from hub.curate.clusters import Cluster
+    from hub.curate.duplicates import DuplicatesReport
+    from hub.curate.gaps import Gap
+    from hub.dataset.build import BuildReport
+    from hub.dataset.checking import ValidationReport
+    from hub.dataset.export import ExportReport
+    from hub.dataset.generating import GenerateReport
+    from hub.dataset.importing import ImportReport
+    from hub.dataset.publish import PublishReport
     from hub.doctor import Check
     from hub.reporting import IndexReport, Progress
     from hub.status import Status
     from hub.tuning.measure import Verdict
     from hub.tuning.tune import CompareReport, TuneReport
     from hub.types import Pattern, SearchResult
+    from indexers.git_history import HistoryReport
 
 SHOWN_LINES = 4  # of a hit's text
+SHOWN_MEMBERS = 10  # of a cluster
 SHOWN_LANGUAGES = 6  # columns of a table
 SHOWN_PATTERNS = 20  # of a category
 PLAIN_EVERY = 10.0  # seconds between two lines where there is no terminal
-UNITS = {"patterns": "B of source", "vectors": "vectors", "measuring": "tiers"}
+UNITS = {
+    "patterns": "B of source",
+    "validated": "B",
+    "vectors": "vectors",
+    "measuring": "tiers",
+    "reading": "patterns",
+    "comparing": "levels",
+    "commits": "commits",
+}
 STEPS = "steps"  # the unit of every other stage
 
 
@@ -138,6 +157,98 @@ def pattern_text(
     facts += [_line(f"method {p.location}  {p.signature}  id {p.id[:10]}") for p in outline]
     text = "\n".join(map(_line, pattern.text.strip("\n").split("\n")))
     return "\n".join(facts) + "\n\n" + text
+
+
+def export_summary(report: ExportReport) -> str:
+    """What was written, left out and replaced; every row that a forbidden term dropped."""
+    lines = [f"wrote {report.written} examples to {report.path}"]
+    for title, counts in (("left out", report.left_out), ("replaced", report.redacted)):
+        lines += [f"  {title} {count:6}  {reason}" for reason, count in counts.most_common()]
+    lines += [
+        _line(f"  forbidden: {row.source}: {row.location}: {row.term}") for row in report.forbidden
+    ]
+    return "\n".join(lines)
+
+
+def build_summary(report: BuildReport) -> str:
+    """What was built, what each step dropped, and what is short."""
+    sides = ", ".join(f"{side} {count}" for side, count in report.rows.items() if count)
+    lines = [
+        f"wrote {sum(report.rows.values())} examples to {report.out}: {sides}",
+        f"  updated    {report.added + report.changed + report.removed} examples: "
+        f"{report.added} added, {report.changed} changed, {report.removed} removed",
+    ]
+    for stage in report.stages:
+        lines.append(f"  {stage.name:12} {stage.kept:7} kept")
+        lines += [
+            f"  {'':12} {count:7} dropped: {why}" for why, count in stage.dropped.most_common()
+        ]
+    for what, short in (
+        ("test rows", report.test_shortfall),
+        ("examples to its floor", report.floor_shortfall),
+    ):
+        lines += [f"  short        {count:7} {what}: {name}" for name, count in short.items()]
+    return "\n".join([*lines, f"read {report.out}/report.html"])
+
+
+def gaps_text(gaps: list[Gap]) -> str:
+    """A line for each gap, with the patterns that could fill it and the command that does."""
+    lines = [f"{len(gaps)} gaps"]
+    for gap in gaps:
+        what = " ".join(filter(None, (gap.category, gap.task, gap.language)))
+        lines.append(_line(f"  {gap.missing:7} missing  {what}: {gap.why}; there are {gap.have}"))
+        lines += [_line(f"  {'':16} {near.location}  {near.symbol}") for near in gap.nearest]
+        lines.append(f"  {'':16} {gap.command}")
+    return "\n".join(lines)
+
+
+def augment_summary(report: GenerateReport) -> str:
+    """How many answers were kept, and why others were not."""
+    lines = [f"{report.accepted} answers kept, {report.known} were there before"]
+    lines += [f"  rejected {count:6}  {why}" for why, count in report.rejected.most_common()]
+    lines += [f"  failed   {report.failed:6}  run again to ask them anew"] if report.failed else []
+    return "\n".join(lines)
+
+
+def publish_summary(report: PublishReport, *, sent: bool) -> str:
+    """What left the machine, or would."""
+    size = sum(report.files.values())
+    kind = "private" if report.private else "public"
+    verb = "uploaded" if sent else "would upload"
+    lines = [f"{verb} {len(report.files)} files, {size} bytes, to {report.repository} ({kind})"]
+    lines += [f"  {count:10}  {name}" for name, count in report.files.items()]
+    return "\n".join([*lines, f"  tag {report.tag}", *([report.url] if report.url else [])])
+
+
+def history_summary(report: HistoryReport) -> str:
+    """How many changes for which reason, and what was left out by reason."""
+    lines = [
+        f"{report.pairs} changes in {report.commits} commits, merges not counted",
+        f"  intent     {_counts(report.by_intent)}",
+        f"  language   {_counts(report.by_language)}",
+    ]
+    left_out = report.left_out.most_common()
+    return "\n".join([*lines, *(f"  left out {count:6}  {reason}" for reason, count in left_out)])
+
+
+def validation_text(report: ValidationReport) -> str:
+    """A line for each rule that was broken, with how often and where first; what was done."""
+    lines = [f"{report.rows} rows, {report.failing} with errors"]
+    for rule, count in report.findings.most_common():
+        path, first = report.first[rule]
+        where = f"{path}:{first.row}: {first.place}: {first.message} ({first.fix})"
+        lines.append(_line(f"  {first.level:7} {rule:15} {count:7}  {where}"))
+    if report.is_fixed:
+        lines.append(f"  repaired {report.repaired}, dropped {_counts(report.dropped)}")
+    return "\n".join(lines)
+
+
+def import_summary(report: ImportReport) -> str:
+    """What was kept, and what was not by the rule that it breaks."""
+    return (
+        f"kept {report.kept} of {report.rows} rows in {report.path}\n"
+        f"  repaired {report.repaired}, dropped {_counts(report.dropped)}"
+    )
 
 
 def annotation_table(report: AnnotateReport) -> str:
@@ -255,6 +366,37 @@ def status_text(status: Status, *, with_files: bool) -> str:
             for source, path, reason in status.skipped_files
         ]
     return "\n".join(lines)
+
+
+def duplicates_text(report: DuplicatesReport, *, limit: int) -> str:
+    """The largest ``limit`` clusters, what was left out, and how much could go."""
+    lines = []
+    for number, cluster in enumerate(report.clusters[:limit], start=1):
+        lines += [*_cluster_lines(number, cluster), ""]
+    if len(report.clusters) > limit:
+        lines += [f"... {len(report.clusters) - limit} smaller clusters (-n shows more)", ""]
+    lines.append(
+        f"{len(report.dropped)} of {report.total} patterns say what another says "
+        f"({report.ratio:.1%}): {len(report.clusters)} clusters, {_counts(report.levels())}, "
+        f"{report.tier} tier"
+    )
+    return "\n".join(lines)
+
+
+def _cluster_lines(number: int, cluster: Cluster) -> list[str]:
+    kept = cluster.representative
+    lines = [f"{number:2}. {len(cluster)} patterns", f"  keep          {_named(kept)}"]
+    lines[0] += f"; the one to keep: {cluster.reason}"
+    for member in cluster.members[:SHOWN_MEMBERS]:
+        near = "" if member.neighbour.id == kept.id else f", like {_named(member.neighbour)}"
+        lines.append(f"  {member.level:8} {member.similarity:.2f} {_named(member.pattern)}{near}")
+    if len(cluster.members) > SHOWN_MEMBERS:
+        lines.append(f"  ... {len(cluster.members) - SHOWN_MEMBERS} more (--json has all)")
+    return lines
+
+
+def _named(pattern: Pattern) -> str:
+    return _line(f"{pattern.source}/{pattern.location} {pattern.kind} {pattern.symbol}")
 
 
 def checks_text(checks: Iterable[Check]) -> str:

@@ -75,7 +75,9 @@ class Example:
 
     ``prompt`` ends with the user's turn, ``completion`` is what the assistant answers. ``infill``
     is the same example for a model with fill-in-the-middle tokens, where the task is one of those.
-    ``patterns`` are the ids of what it was made from, the completion's first.
+    ``source`` to ``symbol`` say where the completion stands. ``files`` are all files that are
+    shown, as ``source/path``: none of them may be on both sides of a split. ``patterns`` are the
+    ids of what it was made from. Both begin with the completion's.
     """
 
     task: str
@@ -83,20 +85,40 @@ class Example:
     completion: tuple[Message, ...]
     language: str
     category: str = "unclassified"
+    quality: float = 0.0
     infill: Infill | None = None
     source: str
     path: str
     start_line: int
     end_line: int
     symbol: str = ""
+    files: tuple[str, ...]
     patterns: tuple[str, ...] = ()
     commit: str = ""
-    quality: float = 0.0
 
-    @property
-    def group(self) -> str:
-        """What must not be on both sides of a split: the file."""
-        return f"{self.source}/{self.path}"
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A function before and after one commit; it names no person.
+
+    ``path`` is the file's after the commit. ``before`` and ``after`` are the function's text with
+    its comments, decorators and indentation; ``before_line`` and ``after_line`` its 1-based first
+    lines. ``subject`` and ``body`` are the message without prefixes and trailers. ``intent`` is why
+    it was changed: "bug fix", "performance", "readability", "security", "rename", "API change" or
+    "other".
+    """
+
+    path: str
+    language: str
+    symbol: str
+    before: str
+    after: str
+    before_line: int
+    after_line: int
+    subject: str
+    body: str
+    intent: str
+    commit: str
 
 
 CHUNK_FIELDS = tuple(f.name for f in fields(Chunk))
@@ -132,6 +154,21 @@ class SearchResult:
             "signature": p.signature,
             "text": p.text,
         }
+
+
+class Generator(Protocol):
+    """Messages to text. Inject your own to test or to use another model."""
+
+    @property
+    def name(self) -> str: ...
+
+    def generate(self, messages: Sequence[Message], *, max_tokens: int = 512) -> str:
+        """What the model answers.
+
+        Raises:
+            HubError: it cannot be reached, or answers no text.
+        """
+        ...
 
 
 class Encoder(Protocol):

@@ -1,7 +1,7 @@
 """Git, run so that neither a checkout nor a server can make it run anything else.
 
 Listing a checkout and keeping a shallow copy of a remote one. Every git process starts in
-``_run``: programs that a repository's own configuration names (hooks, filters, file system
+``start_git``: programs that a repository's own configuration names (hooks, filters, file system
 monitors, transports) stay off, while the user's own configuration, credential helpers included,
 stays in force.
 """
@@ -223,7 +223,7 @@ def _clone(url: str, dest: Path, revision: str, *, timeout: float) -> str:
         shutil.rmtree(leftover, ignore_errors=True)
     object_format = "sha256" if len(revision) == 64 else "sha1"
     init = ["init", "--quiet", "--template=", f"--object-format={object_format}", "--"]
-    _run([*init, str(partial)], cwd=_NOWHERE)
+    run_git([*init, str(partial)], cwd=_NOWHERE)
     (partial / ".git" / _MARKER).touch()
     commit = _check_out(url, partial, revision, timeout=timeout) if revision else ""
     if dest.exists():
@@ -251,7 +251,7 @@ def _run_in_checkout(
     top: Path, arguments: list[str], *, cwd: Path | None = None, timeout: float = _LISTING_SECONDS
 ) -> bytes:
     """Run git, offline, on the repository whose files lie in ``top``, whoever owns it."""
-    return _run([*_locate(top), *arguments], cwd=cwd or top, timeout=timeout)
+    return run_git([*_locate(top), *arguments], cwd=cwd or top, timeout=timeout)
 
 
 def _run_remote(
@@ -262,7 +262,7 @@ def _run_remote(
     located = [*own_credentials, *(_locate(top) if top else []), *arguments]
     environment = {"GIT_ALLOW_PROTOCOL": _NETWORK, **_ssh_variables()}
     try:
-        return _run(located, cwd=_NOWHERE, timeout=timeout, extra=environment)
+        return run_git(located, cwd=_NOWHERE, timeout=timeout, extra=environment)
     except GitError as error:
         raise GitError(arguments[0], _without_secrets(error.reason, url)) from None
 
@@ -272,7 +272,7 @@ def _locate(top: Path) -> list[str]:
     return [f"--git-dir={top / '.git'}", f"--work-tree={top}"]
 
 
-def _run(
+def run_git(
     arguments: list[str],
     *,
     cwd: Path | str,
@@ -280,34 +280,51 @@ def _run(
     extra: dict[str, str] | None = None,
 ) -> bytes:
     """The standard output of a hardened git process, which cannot outlive ``timeout``."""
-    settings = [part for setting in _SETTINGS for part in ("-c", setting)]
     name = next(word for word in arguments if not word.startswith("-") and "=" not in word)
-    try:
-        process = subprocess.Popen(
-            ["git", "--no-pager", *settings, *arguments],
-            cwd=cwd,
-            env=_environment() | (extra or {}),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
-    except FileNotFoundError as error:
-        raise HubError(
-            "git is not installed, and this source needs it: install git (https://git-scm.com)."
-        ) from error
-    with process:
+    with start_git(arguments, cwd=cwd, extra=extra, stderr=subprocess.PIPE) as process:
         try:
             output, errors = process.communicate(timeout=timeout)
         except BaseException as error:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)  # with the transports that git started
+            kill_git(process)
             if isinstance(error, subprocess.TimeoutExpired):
                 raise GitError(name, f"no answer within {timeout:g} seconds") from None
             raise
     if process.returncode != 0:
         raise GitError(name, _reason(errors))
     return output
+
+
+def start_git(
+    arguments: list[str],
+    *,
+    cwd: Path | str,
+    extra: dict[str, str] | None = None,
+    stdin: int = subprocess.DEVNULL,
+    stderr: int = subprocess.DEVNULL,
+) -> subprocess.Popen[bytes]:
+    """A hardened git process in a session of its own; ``extra`` adds to its environment."""
+    settings = [part for setting in _SETTINGS for part in ("-c", setting)]
+    try:
+        return subprocess.Popen(
+            ["git", "--no-pager", *settings, *arguments],
+            cwd=cwd,
+            env=_environment() | (extra or {}),
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            start_new_session=True,
+        )
+    except FileNotFoundError as error:
+        raise HubError(
+            "git is not installed, and this source needs it: install git (https://git-scm.com)."
+        ) from error
+
+
+def kill_git(process: subprocess.Popen[bytes]) -> None:
+    """End a git process with the transports that it started, if it still runs."""
+    if process.poll() is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def _environment() -> dict[str, str]:
@@ -325,7 +342,7 @@ def _ssh_variables() -> dict[str, str]:
     if "GIT_SSH" in os.environ or "GIT_SSH_COMMAND" in os.environ:
         return {}
     try:
-        _run(["config", "--get", "core.sshCommand"], cwd=_NOWHERE)
+        run_git(["config", "--get", "core.sshCommand"], cwd=_NOWHERE)
     except GitError:
         return {"GIT_SSH_COMMAND": f"ssh {_SSH_OPTIONS}"}
     return {}

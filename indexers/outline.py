@@ -10,9 +10,13 @@ from indexers.spans import Source, Span
 from indexers.syntax import Role, text_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tree_sitter import Node
 
     from indexers.languages import Grammar
+
+    Ranges = Sequence[tuple[int, int]]
 
 MAX_DEPTH = 50
 MAX_SIGNATURE = 300
@@ -46,9 +50,14 @@ class _Scope:
         return f"{self.prefix}{max(separator, self.separator, key=len)}{name}"
 
 
-def outline(source: Source, grammar: Grammar, root: Node) -> list[Span]:
-    """The spans of a file in order: definitions with what belongs to them, and glue between."""
-    walk = _Walk(source, grammar)
+def outline(
+    source: Source, grammar: Grammar, root: Node, within: Ranges | None = None
+) -> list[Span]:
+    """The spans of a file in order: definitions with what belongs to them, and glue between.
+
+    What touches none of the byte ranges ``within`` is left out.
+    """
+    walk = _Walk(source, grammar, within)
     walk.members(root.named_children, _Scope())
     return walk.spans or [Span(start=0, kind="module", glue=True)]
 
@@ -56,9 +65,10 @@ def outline(source: Source, grammar: Grammar, root: Node) -> list[Span]:
 class _Walk:
     """The spans found so far, and the comments and attributes waiting for a definition."""
 
-    def __init__(self, source: Source, grammar: Grammar) -> None:
+    def __init__(self, source: Source, grammar: Grammar, within: Ranges | None) -> None:
         self.source = source
         self.grammar = grammar
+        self.within = within
         self.spans: list[Span] = []
         self.lead: list[Node] = []
 
@@ -67,11 +77,24 @@ class _Walk:
         self._flush_lead(scope)
 
     def _through(self, nodes: list[Node], scope: _Scope) -> None:
-        for node in nodes:
+        for node in nodes if self.within is None else self._touched(nodes, self.within):
             self._visit(node, scope)
 
+    def _touched(self, nodes: list[Node], within: Ranges) -> list[Node]:
+        """Those that touch one of the ranges, with the comments and attributes before them."""
+        kept: list[Node] = []
+        lead: list[Node] = []
+        for node in nodes:
+            lead.append(node)
+            if not self._is_lead(node):
+                first, last = lead[0].start_byte, node.end_byte
+                if any(start <= last and first <= end for start, end in within):
+                    kept += lead
+                lead = []
+        return kept
+
     def _visit(self, node: Node, scope: _Scope) -> None:
-        if node.type in self.grammar.comments or node.type in self.grammar.attributes:
+        if self._is_lead(node):
             if self._begins_line(node):  # a trailing comment stays with its line
                 self.lead.append(node)
             return
@@ -87,6 +110,9 @@ class _Walk:
             self._through(found[0][1].named_children, deeper)
         else:
             self._define(*found[0], node, deeper)
+
+    def _is_lead(self, node: Node) -> bool:
+        return node.type in self.grammar.comments or node.type in self.grammar.attributes
 
     def _definitions(self, node: Node, hops: int) -> list[tuple[Role, Node]]:
         """The node itself if it has a role, else what it wraps."""

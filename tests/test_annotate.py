@@ -90,10 +90,6 @@ def test_an_unknown_taxonomy_is_an_error_that_names_the_known_ones() -> None:
 
 def test_a_decisive_path_settles_it_and_the_nearest_to_the_file_wins() -> None:
     text = "def connect(socket):\n    return socket.request()\n"
-    assert (
-        annotated(patterns_of("tests/http/client.py", text))["function", "connect"]
-        == (annotated(patterns_of("tests/http/client.py", text))["function", "connect"])
-    )
     found = annotated(patterns_of("tests/http/client.py", text))["function", "connect"]
     assert (found.category, found.by) == ("testing", "rules")
     assert found.confidence >= CONFIDENT
@@ -174,7 +170,8 @@ def test_what_rules_leave_open_goes_to_the_nearest_description() -> None:
         ("a.py", "def get_id(of: int, *, m=f(1, 2)) -> str:\n    x\n", "get id from of and m"),
         ("a.py", "def f(x):\n    '''Sends `x` home. Then rests.'''\n    x\n", "Sends x home"),
         ("a.go", "package a\n\nfunc (c *C) GetAll(ks ...string) {\n\tx()\n}\n", "get all from ks"),
-        ("A.java", "class A {\n  int a(Map<K, V> m, int n) {\n    x();\n  }\n}\n", "a from m and n"),
+        ("A.java", "class A {\n  int a(Map<K, V> m, int n) {\n    x();\n  }\n}", "a from m and n"),
+        ("src/page.ts", "export default function (a: number) {\n  return a;\n}\n", "default"),
         ("a.ts", "export function at(s: Map<K, V>, z = 'u') {\n  x();\n}\n", "at from s and z"),
     ],
 )  # fmt: skip

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from click.testing import Result
 
 VERBS = [
-    "init", "index", "search", "show", "status", "annotate", "export", "tune", "forget", "doctor",
+    "init", "index", "search", "show", "status", "annotate", "dedup", "export", "gaps",
+    "augment", "dataset", "validate", "examples", "tune", "history", "forget", "doctor",
 ]  # fmt: skip
 HIT = [
     "rank", "score", "id", "source", "path", "start_line", "end_line", "language", "kind",

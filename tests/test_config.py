@@ -13,6 +13,7 @@ from hub.config import (
     STORE_DIR,
     Category,
     Config,
+    Convention,
     config_template,
     find_hub,
     load_config,
@@ -21,7 +22,7 @@ from hub.errors import HubError
 
 
 def sections() -> list[type[BaseModel]]:
-    found = [field.annotation for field in Config.model_fields.values()]
+    found = [field.annotation for field in Config.model_fields.values()] + [Convention]
     inner = [kind for kind in found if isinstance(kind, type) and issubclass(kind, BaseModel)]
     return [Config, *inner]
 
@@ -41,7 +42,8 @@ def test_the_template_is_the_defaults(tmp_path: Path) -> None:
 def test_the_template_shows_every_field_with_its_description() -> None:
     template = config_template([])
     shown = tomllib.loads(template)
-    assert {**shown, "categories": []} == Config().model_dump()  # an example, commented out
+    tables = {"conventions": [], "categories": [], "targets": []}
+    assert shown | tables == Config().model_dump()  # tables are shown as a comment
     for section in sections():
         for field in section.model_fields.values():
             if field.annotation not in sections():
@@ -98,6 +100,10 @@ def test_what_is_set_is_read_and_the_rest_stays_default(tmp_path: Path) -> None:
         ("sources = 'src'", ["sources = 'src'", "list"]),
         ("search = 3", ["search = 3"]),
         ("[[search]]\nlimit = 3", ["search = "]),
+        ("[[conventions]]\nregex = 'x'", ["conventions.0.name", "Field required"]),
+        ("[[conventions]]\nname = 'x'\nregx = 'x'", ["'conventions.0.regx'", "mean 'regex'?"]),
+        ("[[conventions]]\nname = 'x'", ["conventions.0", "either a regex or an ast_grep rule"]),
+        ("[[conventions]]\nname = 'x'\nast_grep = 'y'", ["conventions.0", "needs a language"]),
         ("[search\nlimit = 3", ["is not valid TOML", "line 1"]),
         ("a = 1\na = 2\nb = 3", ["is not valid TOML", "line 2"]),
     ],

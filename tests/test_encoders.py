@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import hub.endpoint
 import hub.store.encoders
 import hub.store.minilm
 from hub.config import Embedding
@@ -513,7 +514,7 @@ def says(data: bytes, _: list[str]) -> tuple[int, dict[str, str], bytes]:
 def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[Endpoint]:
     monkeypatch.setenv("TEST_KEY", KEY)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr(hub.store.encoders, "LONGEST_WAIT", 0.01)
+    monkeypatch.setattr(hub.endpoint, "LONGEST_WAIT", 0.01)
     found = Endpoint()
     thread = threading.Thread(target=found.server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
@@ -572,7 +573,7 @@ class TestEndpoint:
     ) -> None:
         """Garbage in Retry-After counts as nothing asked."""
         slept: list[float] = []
-        monkeypatch.setattr(hub.store.encoders, "LONGEST_WAIT", 60.0)
+        monkeypatch.setattr(hub.endpoint, "LONGEST_WAIT", 60.0)
         monkeypatch.setattr("tenacity.nap.time.sleep", slept.append)
         endpoint.answers = [functools.partial(fails, 429, {"Retry-After": asked})]
         endpoint.encoder().encode_queries(["a"])
@@ -587,7 +588,7 @@ class TestEndpoint:
         assert endpoint.url in str(caught.value)
         assert "503" in str(caught.value)
         assert KEY not in str(caught.value)
-        assert len(endpoint.requests) == hub.store.encoders.ATTEMPTS
+        assert len(endpoint.requests) == hub.endpoint.ATTEMPTS
 
     @pytest.mark.parametrize("status", [400, 401, 404, 422])
     def test_a_refusal_is_not_tried_again(self, endpoint: Endpoint, status: int) -> None:

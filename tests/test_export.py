@@ -9,9 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from click.testing import CliRunner
 
 import hub.dataset.export
 from hub import Hub, HubError
+from hub.cli import main
 from hub.dataset.export import KINDS
 from tests.conftest import word_encoders
 
@@ -77,6 +79,65 @@ def test_written_and_left_out_are_all_patterns(indexed: Hub, tmp_path: Path) -> 
     assert report.written + sum(report.left_out.values()) == len(patterns_of(indexed))
     assert {"undocumented", "part of a longer function"} <= set(report.left_out)
     assert json.loads(json.dumps(report.to_json()))["left_out"] == dict(report.left_out)
+
+
+MAIL = "jane" + "@" + "acme-corp.io"
+PRIVATE = f'''
+def notify(client):
+    """Tell {MAIL} that it is done."""
+    client.login("jane", password="{"hunter" + "22!"}")
+
+
+def borrowed(rows):
+    """Counts rows.
+
+    Co-authored-by: A Tool <tool@example.com>
+    """
+    return len(rows)
+
+
+def asked(claude):
+    """Asks once."""
+    return claude.ask()
+'''
+
+
+def test_no_export_holds_private_data_or_a_forbidden_term_and_all_is_counted(
+    hub: Hub, tree: Path, tmp_path: Path
+) -> None:
+    (tree / "src/private.py").write_text(PRIVATE)
+    hub.index([tree])
+    report = hub.export(tmp_path / "out.jsonl")
+    written = (tmp_path / "out.jsonl").read_text()
+    assert MAIL not in written
+    assert "hunter22!" not in written
+    assert "Co-authored" not in written
+    rows = {e["provenance"]["symbol"]: e for e in lines_of(tmp_path / "out.jsonl")}
+    assert "asked" not in rows  # the prompt is prose, and it names the parameter
+    assert "Tell <EMAIL> that" in rows["notify"]["prompt"][0]["content"]
+    assert 'password="<SECRET:secret-keyword>"' in rows["notify"]["completion"][0]["content"]
+    assert report.redacted == {"email": 2, "secret-keyword": 1}
+    assert [row.rule for row in report.forbidden] == [
+        "co-authorship trailer",
+        "assistant or its maker",
+    ]
+    assert report.left_out["forbidden: co-authorship trailer"] == 1
+    assert report.written + sum(report.left_out.values()) == len(patterns_of(hub))
+
+
+def test_strict_fails_on_a_forbidden_term_and_says_where(hub: Hub, tree: Path) -> None:
+    folder = hub.workspace.folder
+    (tree / "src/private.py").write_text(PRIVATE)
+    for strict, found in (((), 0), (("--strict",), 1)):
+        hub.index([tree])
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("hub.cli.open_hub", lambda _: hub)
+            arguments = ["--hub", str(folder), "export", str(folder / "out.jsonl"), *strict]
+            result = CliRunner().invoke(main, arguments)
+        assert result.exit_code == found, result.output
+        assert "left out      1  forbidden: co-authorship trailer" in result.output
+        assert "replaced      2  email" in result.output
+        assert "private.py:7-12: Co-authored-by:" in result.output
 
 
 def test_exports_are_in_order_and_byte_identical(indexed: Hub, tree: Path, tmp_path: Path) -> None:

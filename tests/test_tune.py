@@ -19,11 +19,12 @@ import hub.tuning.measure as measure
 import hub.tuning.tune as tuning
 import training.retriever as retriever
 from hub import Hub
+from hub.buckets import bucket
 from hub.cli import main
 from hub.errors import HubError
 from hub.store.minilm import NAME
 from hub.store.tuned import ADAPTER, CARD, STATIC
-from hub.tuning.measure import WEIGHTS, Bench, Scores, best_weight, bucket
+from hub.tuning.measure import WEIGHTS, Bench, Scores, best_weight
 from hub.tuning.pairs import collect_pairs
 
 if TYPE_CHECKING:

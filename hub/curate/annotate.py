@@ -173,12 +173,12 @@ def annotate(
 
 def intent(pattern: Pattern) -> str:
     """The first sentence of its documentation, else its name and parameters in words."""
-    if pattern.kind not in NAMED:
+    if pattern.kind not in NAMED or not pattern.symbol:  # a function may have no name
         place = pattern.symbol.rpartition(" > ")[2] or PurePosixPath(pattern.path).stem
         return " ".join(split_words(place))
     name = _NAMES.split(pattern.symbol)[-1]
     said = first_sentence(pattern.docstring, name) if pattern.docstring else ""
-    if said or pattern.kind == "class":
+    if said or pattern.kind == "class" or not name:
         return said or " ".join(split_words(name))
     parameters = [" ".join(split_words(p)) for p in _parameters(pattern, name)]
     words = " ".join(split_words(name))

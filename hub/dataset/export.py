@@ -1,7 +1,8 @@
 """Patterns to training examples, as JSON lines that appear whole or not at all.
 
 The first format: an instruction, and the code that follows it, as prompt and completion messages
-(what TRL calls a conversational prompt-completion dataset), each row with where it came from.
+(what TRL calls a conversational prompt-completion dataset), each row with where it came from. A row
+with a forbidden term is dropped, secrets and personal data are replaced, and both are counted.
 """
 
 from __future__ import annotations
@@ -9,9 +10,11 @@ from __future__ import annotations
 import json
 from collections import Counter
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from hub.curate.forbidden import find_terms, find_terms_in
+from hub.curate.privacy import redact_json
 from hub.errors import HubError
 from hub.store.cache import atomic_path
 
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
+    from hub.curate.forbidden import Hit
     from hub.store.chroma import PatternStore
     from hub.types import Pattern
 
@@ -27,14 +31,36 @@ KINDS = {"function", "method"}
 
 @dataclass(slots=True)
 class ExportReport:
-    """Rows written, and patterns left out by reason."""
+    """Rows written, patterns left out by reason, and what was replaced, by kind.
+
+    ``forbidden`` names every row that a forbidden term dropped; ``left_out`` counts it under the
+    rule of its first term.
+    """
 
     path: str
     written: int = 0
     left_out: Counter[str] = field(default_factory=Counter)
+    redacted: Counter[str] = field(default_factory=Counter)
+    forbidden: list[ForbiddenRow] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
-        return {"path": self.path, "written": self.written, "left_out": dict(self.left_out)}
+        return {
+            "path": self.path,
+            "written": self.written,
+            "left_out": dict(self.left_out),
+            "redacted": dict(self.redacted),
+            "forbidden": [asdict(row) for row in self.forbidden],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ForbiddenRow:
+    """A row that was dropped: where its pattern stands, and the first term in it."""
+
+    source: str
+    location: str
+    rule: str
+    term: str
 
 
 def export(store: PatternStore, path: Path) -> ExportReport:
@@ -48,13 +74,22 @@ def export(store: PatternStore, path: Path) -> ExportReport:
     store.state()  # refuses what another model or version wrote
     patterns = [p for page, _ in store.pages() for p in page]
     patterns.sort(key=lambda p: (p.source, p.path, p.start_byte))
+    write_rows(path, examples(patterns, report))
+    return report
+
+
+def write_rows(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    """Write rows as JSON lines, all of them or none.
+
+    Raises:
+        HubError: ``path`` cannot be written.
+    """
     try:
         with _writable(path) as target, target.open("w", encoding="utf-8") as file:
-            for example in examples(patterns, report):
-                file.write(json.dumps(example, ensure_ascii=False, sort_keys=True) + "\n")
+            for row in rows:
+                file.write(json.dumps(row, ensure_ascii=False, sort_keys=True) + "\n")
     except OSError as error:
         raise HubError(f"{path} cannot be written: {error}") from error
-    return report
 
 
 def _writable(path: Path) -> AbstractContextManager[Path]:
@@ -74,20 +109,45 @@ def examples(patterns: Iterable[Pattern], report: ExportReport) -> Iterator[dict
         if reason:
             report.left_out[reason] += 1
             continue
+        example = _example(pattern)
+        hit = _first_forbidden(example, pattern.language)
+        if hit:
+            report.left_out[f"forbidden: {hit.rule}"] += 1
+            row = ForbiddenRow(pattern.source, pattern.location, hit.rule, hit.term)
+            report.forbidden.append(row)
+            continue
+        clean, findings = redact_json(example)
+        report.redacted.update(finding.kind for finding in findings)
         report.written += 1
-        yield {
-            "prompt": [{"role": "user", "content": instruction(pattern)}],
-            "completion": [{"role": "assistant", "content": pattern.text.strip("\n")}],
-            "provenance": {
-                "id": pattern.id,
-                "source": pattern.source,
-                "path": pattern.path,
-                "start_line": pattern.start_line,
-                "end_line": pattern.end_line,
-                "symbol": pattern.symbol,
-                "language": pattern.language,
-            },
-        }
+        yield clean
+
+
+def _example(pattern: Pattern) -> dict[str, Any]:
+    return {
+        "prompt": [{"role": "user", "content": instruction(pattern)}],
+        "completion": [{"role": "assistant", "content": pattern.text.strip("\n")}],
+        "provenance": {
+            "id": pattern.id,
+            "source": pattern.source,
+            "path": pattern.path,
+            "start_line": pattern.start_line,
+            "end_line": pattern.end_line,
+            "symbol": pattern.symbol,
+            "language": pattern.language,
+        },
+    }
+
+
+def _first_forbidden(example: dict[str, Any], language: str) -> Hit | None:
+    """In the code's comments and strings, and anywhere in the rest of the row."""
+    rest = {key: part for key, part in example.items() if key != "completion"}
+    for hits in (
+        find_terms(example["completion"][0]["content"], language=language),
+        find_terms_in(rest),
+    ):
+        if hits:
+            return hits[0]
+    return None
 
 
 def instruction(pattern: Pattern) -> str:

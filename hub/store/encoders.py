@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hub.endpoint import post
 from hub.errors import HubError, MissingExtraError
 from hub.store.minilm import NAME, MiniLMEncoder, file_sha256, is_minilm, packaged_folder
 from hub.store.static import StaticEncoder
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from hub.types import Encoder, Vectors
 
 ENDPOINT_BATCH = 64
-ATTEMPTS = 6
-LONGEST_WAIT = 60.0  # seconds between two attempts
-
 
 # Of the dense arm in a hybrid search, fitted for models that were not tuned; BM25 has the rest.
 DENSE_WEIGHT: dict[Tier, float] = {"best": 0.65, "fast": 0.3}
@@ -210,7 +207,7 @@ class EndpointEncoder:
         return self.encode_documents(texts)
 
     def _embed(self, texts: list[str]) -> Vectors:
-        answer = self._post({"model": self.name, "input": texts})
+        answer = post(self._url, {"model": self.name, "input": texts}, self._key_name)
         try:
             rows = sorted(answer["data"], key=lambda row: row["index"])
             vectors = np.array([row["embedding"] for row in rows], dtype=np.float32)
@@ -225,54 +222,6 @@ class EndpointEncoder:
                 f"{self.name!r}; expected one finite vector a text, none of them zero"
             )
         return np.asarray(vectors / norms)
-
-    def _headers(self) -> dict[str, str]:
-        key = os.environ.get(self._key_name, "").strip()
-        if not (key.isascii() and key.isprintable()):
-            raise HubError(f"the key in {self._key_name} holds characters that no key can have")
-        return {"Authorization": f"Bearer {key}"} if key else {}
-
-    def _post(self, body: dict[str, Any]) -> Any:
-        import httpx
-        from tenacity import Retrying, retry_if_exception, stop_after_attempt
-
-        headers = self._headers()
-
-        def call() -> Any:
-            response = httpx.post(self._url, json=body, headers=headers, timeout=120)
-            response.raise_for_status()
-            return response.json()
-
-        retrying = Retrying(
-            retry=retry_if_exception(_worth_retrying),
-            wait=_wait,
-            stop=stop_after_attempt(ATTEMPTS),
-            reraise=True,
-        )
-        try:
-            return retrying(call)
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-            raise HubError(f"the embedding endpoint {self._url} failed: {error}") from error
-
-
-def _worth_retrying(error: BaseException) -> bool:
-    import httpx
-
-    if isinstance(error, httpx.HTTPStatusError):
-        status = error.response.status_code
-        return status in (408, 429) or status >= 500
-    never = (httpx.UnsupportedProtocol, httpx.LocalProtocolError)  # the request itself is wrong
-    return isinstance(error, httpx.TransportError) and not isinstance(error, never)
-
-
-def _wait(state: Any) -> float:
-    """What the server asks for in Retry-After, else twice as long each time."""
-    error = state.outcome.exception()
-    asked = getattr(getattr(error, "response", None), "headers", {}).get("retry-after", "")
-    seconds = (
-        float(asked) if asked.replace(".", "", 1).isdecimal() else 2.0**state.attempt_number / 4
-    )
-    return min(seconds, LONGEST_WAIT)
 
 
 def _folder_digest(model: str) -> str:

@@ -8,12 +8,12 @@ file resemble each other.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hub.buckets import bucket
 from hub.documentation import undocumented
 from hub.search.ranking import lexical_scores, path_prior, rank, standard
 from hub.store.embedding import pattern_vectors
@@ -140,12 +140,6 @@ class Bench:
         )
         (at,) = np.nonzero(found == self._targets[question])
         return 1 / (1 + int(at[0])) if len(at) else 0.0
-
-
-def bucket(name: str) -> float:
-    """A number in [0, 1) that ``name`` always has: what decides on which side of a split it is."""
-    digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") / 2**64
 
 
 def best_weight(fused: Vectors) -> float:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from filelock import FileLock, Timeout
 
+from hub.buckets import bucket
 from hub.config import CONFIG_NAME, Tier
 from hub.errors import HubError, MissingExtraError
 from hub.reporting import silent
@@ -37,7 +38,7 @@ from hub.store.encoders import (
 from hub.store.minilm import MiniLMEncoder
 from hub.store.static import StaticEncoder, static_text
 from hub.store.tuned import ADAPTER, MODEL, STATIC, Tuned, save_table, write_card
-from hub.tuning.measure import Bench, Scores, Verdict, bucket
+from hub.tuning.measure import Bench, Scores, Verdict
 from hub.tuning.pairs import collect_pairs
 
 if TYPE_CHECKING:

@@ -1,0 +1,249 @@
+"""An index to a dataset: everything a build is made of is gathered here, then built."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from hub.curate.annotate import annotate
+from hub.curate.duplicates import find_duplicates
+from hub.curate.gaps import Made, find_gaps
+from hub.curate.linking import link_tests
+from hub.curate.taxonomy import taxonomy_of
+from hub.curate.validate import Validator
+from hub.dataset.build import Ingredients, build, checked_options
+from hub.dataset.checking import LAST_BUILD, example_check, last_build, read_lines
+from hub.dataset.checks import forbidden, private
+from hub.dataset.generating import GENERATED, generate, generated
+from hub.dataset.handwritten import read_handwritten
+from hub.dataset.importing import read_imported
+from hub.dataset.split import SIDES
+from hub.dataset.tasks import FUNCTIONS
+from hub.errors import HubError
+from hub.sources import source_root
+from hub.store.manifest import Manifest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from hub.config import Dataset
+    from hub.curate.annotate import Annotation
+    from hub.curate.gaps import Gap
+    from hub.dataset.build import BuildReport
+    from hub.dataset.generating import GenerateReport
+    from hub.reporting import Progress
+    from hub.search.retrieval import Retriever
+    from hub.store.manifest import Source
+    from hub.types import Change, Generator, Pattern, Vectors
+    from hub.workspace import Workspace
+
+
+def build_dataset(
+    workspace: Workspace,
+    retriever: Retriever,
+    out: Path,
+    formats: Sequence[str],
+    progress: Progress,
+) -> BuildReport:
+    """See :meth:`hub.api.Hub.build_dataset`."""
+    lock = FileLock(workspace.store_folder / "dataset.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise HubError(
+            f"another dataset is being built here: {lock.lock_file} is locked"
+        ) from error
+    try:
+        settings = workspace.config.dataset
+        if formats:
+            settings = settings.model_copy(update={"formats": list(formats)})
+        return _build(workspace, retriever, out, settings, progress)
+    finally:
+        lock.release()
+
+
+def _build(
+    workspace: Workspace,
+    retriever: Retriever,
+    out: Path,
+    settings: Dataset,
+    progress: Progress,
+) -> BuildReport:
+    checked_options(out, settings)
+    patterns, vectors = _read(retriever)
+    generation = retriever.current().snapshot.generation
+    manifest = Manifest(workspace.manifest_path)
+    try:
+        sources = manifest.sources()
+    finally:
+        manifest.close()
+    found = _curated(workspace, patterns, vectors, progress)
+    ingredients = Ingredients(
+        patterns=patterns,
+        annotations=found.annotations,
+        tests=found.tests,
+        clusters=found.clusters,
+        stand_ins=found.stand_ins,
+        changes=read_history(workspace, sources, settings.commits),
+        own=[
+            *read_handwritten(workspace.folder),
+            *read_imported(workspace.folder),
+            *generated(workspace.folder / GENERATED, patterns),
+        ],
+        vectors=vectors,
+    )
+    private_data: Counter[str] = Counter()
+    facts: dict[str, Any] = {
+        "command": f"patternhub dataset build {out.name}",
+        "version": version("pattern-hub"),
+        "generation": generation,
+        "settings": settings.model_dump(),
+        "sources": {source.name: source.revision for source in sources},
+        "patterns": _digest(patterns),
+        "private": private_data,
+    }
+    validator = Validator.from_config(workspace.config, workspace.folder)
+    checks = [forbidden, private(private_data), example_check(validator)]
+    report = build(ingredients, out, settings, checks=checks, facts=facts, progress=progress)
+    (workspace.store_folder / LAST_BUILD).write_text(str(out.resolve()), encoding="utf-8")
+    return report
+
+
+@dataclass(frozen=True, slots=True)
+class _Curated:
+    """What is known of patterns beside their text and vectors."""
+
+    annotations: dict[str, Annotation]
+    tests: dict[str, tuple[str, ...]]
+    clusters: dict[str, int]
+    stand_ins: frozenset[str]
+
+
+def _curated(
+    workspace: Workspace, patterns: Sequence[Pattern], vectors: Vectors, progress: Progress
+) -> _Curated:
+    duplicates = find_duplicates(patterns, vectors, tier="fast", progress=progress)
+    clusters = {
+        p.id: number
+        for number, cluster in enumerate(duplicates.clusters)
+        for p in (cluster.representative, *(member.pattern for member in cluster.members))
+    }
+    stand_ins = frozenset(member.pattern.id for member in duplicates.dropped)
+    progress("linking tests", 0, 1)
+    tests = link_tests(patterns)
+    progress("annotating", 0, 1)
+    annotations = annotate(
+        patterns,
+        taxonomy=taxonomy_of(workspace.config),
+        vectors=vectors,
+        encoder=workspace.encoders.fast,
+        tested=tests,
+        duplicated=stand_ins,
+    )
+    return _Curated(annotations, tests, clusters, stand_ins)
+
+
+def find_gaps_in(
+    workspace: Workspace, retriever: Retriever, dataset: Path, *, progress: Progress
+) -> list[Gap]:
+    """See :meth:`hub.api.Hub.gaps`."""
+    patterns, vectors = _read(retriever)
+    annotations = _curated(workspace, patterns, vectors, progress).annotations
+    categories = {id_: known.category for id_, known in annotations.items()}
+    return find_gaps(patterns, vectors, categories, _made(dataset), workspace.config.targets)
+
+
+def augment(
+    workspace: Workspace,
+    retriever: Retriever,
+    generator: Generator,
+    *,
+    category: str,
+    limit: int,
+    jobs: Sequence[str],
+    progress: Progress,
+) -> GenerateReport:
+    """See :meth:`hub.api.Hub.augment`."""
+    patterns, vectors = _read(retriever)
+    found = _curated(workspace, patterns, vectors, progress)
+    covered: set[str] = set()
+    with contextlib.suppress(HubError):  # nothing was built yet
+        made = _made(last_build(workspace.store_folder))
+        covered = {id_ for each in made if each.task == "implement" for id_ in each.patterns}
+    wanted = [
+        p
+        for p in patterns
+        if p.kind in FUNCTIONS
+        and not p.part
+        and p.id not in found.stand_ins
+        and p.id not in covered
+        and category in ("", found.annotations[p.id].category)
+    ]
+    wanted.sort(key=lambda p: (-found.annotations[p.id].quality, p.id))
+    return generate(
+        wanted[:limit], generator, workspace.folder / GENERATED, jobs=jobs, progress=progress
+    )
+
+
+def _made(dataset: Path) -> list[Made]:
+    """What a dataset's examples are made of; each once, whatever its formats."""
+    made = []
+    for side in SIDES:
+        path = dataset / f"{side}.jsonl"
+        for line in read_lines(path) if path.is_file() else ():
+            try:
+                row = line.data
+                where = row["provenance"]
+                patterns, file = tuple(where["patterns"]), where["files"][0]
+                made.append(Made(row["category"], row["task"], row["language"], patterns, file))
+            except (KeyError, TypeError, IndexError) as error:
+                raise HubError(
+                    f"{path}:{line.number}: not a row of `patternhub dataset build`: {error!r}"
+                ) from error
+    return made
+
+
+def _read(retriever: Retriever) -> tuple[list[Pattern], Any]:
+    """All patterns in order of source, path and position, and their fast vectors."""
+    retriever.store.reopen()
+    retriever.store.state()  # refuses what another model or version wrote
+    pages = list(retriever.store.pages())
+    patterns = [p for page, _ in pages for p in page]
+    if not patterns:
+        raise HubError("no pattern is indexed: run `patternhub index PATH` first")
+    order = sorted(range(len(patterns)), key=lambda i: _place(patterns[i]))
+    return [patterns[i] for i in order], np.concatenate([found for _, found in pages])[order]
+
+
+def _place(p: Pattern) -> tuple[str, str, int]:
+    return p.source, p.path, p.start_byte
+
+
+def _digest(patterns: Iterable[Pattern]) -> str:
+    ids = hashlib.sha256()
+    for p in patterns:
+        ids.update(p.id.encode())
+    return ids.hexdigest()
+
+
+def read_history(
+    workspace: Workspace, sources: Iterable[Source], limit: int
+) -> dict[tuple[str, str], list[Change]]:
+    """What the last ``limit`` commits of each local checkout made of its functions, by file."""
+    from indexers.git_history import read_changes
+
+    found: dict[tuple[str, str], list[Change]] = defaultdict(list)
+    for source in sources if limit else ():
+        root = source_root(workspace, source.location)
+        if (root / ".git").exists():
+            for change in read_changes(root, count=limit):
+                found[source.name, change.path].append(change)
+    return found

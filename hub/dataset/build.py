@@ -1,0 +1,372 @@
+"""Patterns to a dataset folder: everything in order, and every decision counted.
+
+Patterns lose their duplicates; tasks make examples of them; hand-written and imported ones join;
+what is private, forbidden or broken is repaired or dropped; duplicates go, categories are balanced,
+sides are split. The folder takes the place of the one before it whole, or not at all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+import time
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from hub.curate.clusters import components
+from hub.curate.near import near_pairs
+from hub.curate.shingles import Sets, shingles, tokens
+from hub.dataset.balance import balance, shortfalls
+from hub.dataset.card import card
+from hub.dataset.formats import Options, as_row, check_formats, identity
+from hub.dataset.report import page
+from hub.dataset.split import SIDES, Shares, split
+from hub.dataset.tasks import TASKS, Material
+from hub.errors import HubError
+from hub.reporting import silent
+from hub.types import Message
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from hub.config import Dataset
+    from hub.curate.annotate import Annotation
+    from hub.dataset.checks import Check
+    from hub.reporting import Progress
+    from hub.types import Change, Example, Pattern, Vectors
+
+MANIFEST = "manifest.json"
+NEAR = 0.7  # Jaccard similarity of answers from which two examples of a task teach the same
+SHORT = 40  # tokens: of a shorter answer, the question decides too
+
+
+@dataclass(slots=True)
+class Stage:
+    """One step: what came out of it, and what it dropped by reason."""
+
+    name: str
+    kept: int
+    dropped: Counter[str] = field(default_factory=Counter)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"name": self.name, "kept": self.kept, "dropped": dict(self.dropped)}
+
+
+@dataclass(slots=True, kw_only=True)
+class BuildReport:
+    """What was built, what each stage dropped, and what changed since the last build."""
+
+    out: str
+    rows: dict[str, int] = field(default_factory=dict)  # by side
+    stages: list[Stage] = field(default_factory=list)
+    test_shortfall: dict[str, int] = field(default_factory=dict)
+    floor_shortfall: dict[str, int] = field(default_factory=dict)
+    before: dict[str, int] = field(default_factory=dict)  # examples by category, unbalanced
+    after: dict[str, int] = field(default_factory=dict)
+    added: int = 0
+    changed: int = 0
+    removed: int = 0
+    seconds: float = 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        shown = {f.name: getattr(self, f.name) for f in fields(self)}
+        return shown | {"stages": [stage.to_json() for stage in self.stages]}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ingredients:
+    """What a build is made of; ``clusters`` numbers patterns that resemble each other, and
+    ``stand_ins`` are the ids of those that another pattern represents."""
+
+    patterns: Sequence[Pattern]
+    annotations: Mapping[str, Annotation]
+    tests: Mapping[str, Sequence[str]]
+    clusters: Mapping[str, int]
+    stand_ins: frozenset[str]
+    changes: Mapping[tuple[str, str], Sequence[Change]] = field(default_factory=dict)
+    own: Sequence[Example] = ()  # hand-written and imported
+    vectors: Vectors | None = None  # of the patterns, in their order
+
+
+def build(
+    ingredients: Ingredients,
+    out: Path,
+    settings: Dataset,
+    *,
+    checks: Sequence[Check],
+    facts: Mapping[str, Any],
+    progress: Progress = silent,
+) -> BuildReport:
+    """Write the dataset; ``facts`` go into its manifest.
+
+    Raises:
+        HubError: a setting or ``out`` is wrong, or no example is left.
+    """
+    started = time.perf_counter()
+    options = checked_options(out, settings)
+    report = BuildReport(out=str(out))
+    examples = list(_made(ingredients, settings, report, progress))
+    examples = _checked(examples, checks, settings, report, progress)
+    examples = distinct(examples, report)
+    report.before = _by_category(examples)
+    kept, dropped = balance(examples, caps=settings.caps, task_share=settings.task_share)
+    report.stages.append(Stage("balanced", len(kept), dropped))
+    report.floor_shortfall = shortfalls(kept, settings.floors)
+    shares = Shares(
+        test=settings.test_share, validation=settings.validation_share, min_test=settings.min_test
+    )
+    progress("splitting", 0, 1)
+    found = split(kept, shares, seed=settings.seed, clusters=ingredients.clusters)
+    report.rows = {side: len(found.sides[side]) for side in SIDES}
+    report.stages.append(Stage("split", sum(report.rows.values()), found.dropped))
+    report.test_shortfall = found.shortfall
+    report.after = _by_category([e for side in SIDES for e in found.sides[side]])
+    if not sum(report.rows.values()):
+        raise HubError(_nothing_left(report))
+    _write(out, found.sides, ingredients, settings.formats, options, report, facts)
+    report.seconds = time.perf_counter() - started
+    return report
+
+
+def checked_options(out: Path, settings: Dataset) -> Options:
+    """What the formats need; a build that cannot succeed ends here, before any work is done.
+
+    Raises:
+        HubError: a task, format, family or tokenizer that is not there; or ``out`` is not a
+            dataset's.
+    """
+    _tasks(settings.tasks)
+    options = Options(family=settings.fim_family, template=_template(settings.tokenizer))
+    check_formats(settings.formats, options)
+    if out.is_dir() and any(out.iterdir()) and not (out / MANIFEST).is_file():
+        raise HubError(f"{out} holds something else than a dataset; name a new folder")
+    if out.exists() and not out.is_dir():
+        raise HubError(f"{out} is a file; name a folder")
+    return options
+
+
+def _made(
+    ingredients: Ingredients, settings: Dataset, report: BuildReport, progress: Progress
+) -> Iterator[Example]:
+    """The examples of every task, in the order of the patterns, then the team's own."""
+    patterns = sorted(ingredients.patterns, key=lambda p: (p.source, p.path, p.start_byte))
+    files: dict[tuple[str, str], list[Pattern]] = defaultdict(list)
+    for p in patterns:
+        files[p.source, p.path].append(p)
+    material = Material(
+        patterns={p.id: p for p in patterns},
+        files=files,
+        tests=ingredients.tests,
+        changes=ingredients.changes,
+    )
+    tasks = _tasks(settings.tasks)
+    stage = Stage("made", 0)
+    for done, p in enumerate(patterns):
+        if done % 1000 == 0:
+            progress("making examples", done, len(patterns))
+        if p.id in ingredients.stand_ins:
+            stage.dropped["pattern is a duplicate"] += 1
+            continue
+        for task in tasks:
+            for example in TASKS[task](p, material, Random(f"{settings.seed} {task} {p.id}")):
+                known = ingredients.annotations.get(p.id)
+                stage.kept += 1
+                yield (
+                    example
+                    if known is None
+                    else replace(example, category=known.category, quality=known.quality)
+                )
+    stage.kept += len(ingredients.own)
+    report.stages.append(stage)
+    yield from ingredients.own
+
+
+def _checked(
+    examples: Sequence[Example],
+    checks: Sequence[Check],
+    settings: Dataset,
+    report: BuildReport,
+    progress: Progress,
+) -> list[Example]:
+    """Examples that pass every check, with the team's system prompt."""
+    stage = Stage("checked", 0)
+    system = (Message("system", settings.system),) if settings.system else ()
+    kept = []
+    for done, example in enumerate(examples):
+        if done % 1000 == 0:
+            progress("checking examples", done, len(examples))
+        if system and example.prompt[0].role != "system":
+            example = replace(example, prompt=system + example.prompt)
+        found: Example | str = example
+        for check in checks:
+            found = check(example)
+            if isinstance(found, str):
+                stage.dropped[found] += 1
+                break
+            example = found
+        else:
+            kept.append(example)
+    stage.kept = len(kept)
+    report.stages.append(stage)
+    return kept
+
+
+def distinct(examples: Sequence[Example], report: BuildReport) -> list[Example]:
+    """One of every group of examples that teach a task the same, the best; in their order."""
+    stage = Stage("deduplicated", 0)
+    drop: set[int] = set()
+    by_task: dict[str, list[int]] = defaultdict(list)
+    for row, example in enumerate(examples):
+        by_task[example.task].append(row)
+    for rows in by_task.values():
+        sets = Sets.of(shingles(_telling(examples[row])) for row in rows)
+        pairs, _ = near_pairs(sets, NEAR)
+        for group in components(len(rows), pairs.tolist()):
+            ranked = sorted(
+                (rows[i] for i in group),
+                key=lambda r: (-examples[r].quality, identity(examples[r])),
+            )
+            drop.update(ranked[1:])
+    stage.dropped["says what a better example says"] = len(drop)
+    stage.kept = len(examples) - len(drop)
+    report.stages.append(stage)
+    return [example for row, example in enumerate(examples) if row not in drop]
+
+
+def _rank(example: Example) -> tuple[float, str]:
+    """The best first; between equals chance decides, the same in every build."""
+    return -example.quality, identity(example)
+
+
+def _telling(example: Example) -> list[str]:
+    """The tokens an example is known by: its answer, and the question where that is short."""
+    answer = tokens(example.completion[-1].content)
+    return answer if len(answer) >= SHORT else tokens(example.prompt[-1].content) + answer
+
+
+def _tasks(names: Sequence[str]) -> list[str]:
+    unknown = [name for name in names if name not in TASKS]
+    if unknown:
+        raise HubError(
+            f"dataset.tasks: no task is called {unknown[0]!r}; there are: {', '.join(TASKS)}"
+        )
+    return list(names) or list(TASKS)
+
+
+def _template(tokenizer: str) -> Callable[[list[dict[str, str]]], str] | None:
+    """The chat template of a tokenizer that lies on this machine."""
+    if not tokenizer:
+        return None
+    from hub.errors import MissingExtraError
+
+    try:
+        from transformers import AutoTokenizer
+    except ImportError as error:
+        raise MissingExtraError("the format 'text'", "train") from error
+    try:
+        found = AutoTokenizer.from_pretrained(tokenizer, local_files_only=True)
+        found.apply_chat_template([{"role": "user", "content": "?"}], tokenize=False)
+    except (OSError, ValueError) as error:
+        raise HubError(
+            f"dataset.tokenizer = {tokenizer!r} is not on this machine, or has no chat template: "
+            f"{error}"
+        ) from error
+    return lambda turns: str(found.apply_chat_template(turns, tokenize=False))
+
+
+def _by_category(examples: Iterable[Example]) -> dict[str, int]:
+    return dict(sorted(Counter(example.category for example in examples).items()))
+
+
+def _nothing_left(report: BuildReport) -> str:
+    told = [
+        f"{stage.name}: {stage.kept} left"
+        + "".join(f", {n} {why}" for why, n in stage.dropped.items())
+        for stage in report.stages
+    ]
+    return "no example is left; nothing was written. " + "; ".join(told)
+
+
+def _write(
+    out: Path,
+    sides: Mapping[str, Sequence[Example]],
+    ingredients: Ingredients,
+    formats: Sequence[str],
+    options: Options,
+    report: BuildReport,
+    facts: Mapping[str, Any],
+) -> None:
+    """The new folder beside the old one, then in its place."""
+    out = out.resolve()
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as scratch:
+            new = Path(scratch) / "new"
+            for nth, name in enumerate(formats):
+                folder = new / name if nth else new
+                folder.mkdir()
+                _write_rows(folder, sides, name, options)
+            _compare(out, new, report)
+            examples = [example for side in sides.values() for example in side]
+            shown = page(out.name, ingredients, examples, report, ingredients.vectors)
+            (new / "report.html").write_text(shown, encoding="utf-8")
+            files = sorted(path for path in new.rglob("*") if path.is_file())
+            manifest = {
+                **facts,
+                "rows": report.rows,
+                "stages": [stage.to_json() for stage in report.stages],
+                "files": {
+                    path.relative_to(new).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+                    for path in files
+                },
+            }
+            _write_json(new / MANIFEST, manifest)
+            (new / "README.md").write_text(card(sides, report, manifest, formats), encoding="utf-8")
+            if out.exists():
+                out.rename(Path(scratch) / "old")
+            new.rename(out)
+    except OSError as error:
+        raise HubError(f"{out} cannot be written: {error}; what was there stays") from error
+
+
+def _write_rows(
+    folder: Path, sides: Mapping[str, Sequence[Example]], name: str, options: Options
+) -> None:
+    for side, examples in sides.items():
+        if not examples:
+            continue
+        with (folder / f"{side}.jsonl").open("w", encoding="utf-8") as file:
+            for example in examples:
+                row = as_row(example, name, options)
+                if row is not None:
+                    file.write(json.dumps(row, ensure_ascii=False, sort_keys=True) + "\n")
+
+
+def _write_json(path: Path, value: Any) -> None:
+    text = json.dumps(value, ensure_ascii=False, sort_keys=True, indent=1)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def _compare(old: Path, new: Path, report: BuildReport) -> None:
+    """Count what differs from the folder that is replaced."""
+    before, after = _digests(old), _digests(new)
+    report.added = len(after.keys() - before.keys())
+    report.removed = len(before.keys() - after.keys())
+    report.changed = sum(before[key] != digest for key, digest in after.items() if key in before)
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    """A digest of each row of a dataset, by the row's id."""
+    found = {}
+    for side in SIDES:
+        path = folder / f"{side}.jsonl"
+        if path.is_file():
+            with path.open("rb") as file:
+                for line in file:
+                    digest = hashlib.blake2b(line, digest_size=8).hexdigest()
+                    found[str(json.loads(line)["id"])] = digest
+    return found

@@ -1,0 +1,114 @@
+"""A built dataset to the Hugging Face Hub, private unless said otherwise."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from hub.dataset.build import MANIFEST
+from hub.errors import HubError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+WAYS_OUT = {
+    401: "the token is missing or wrong: set HF_TOKEN, or log in with `hf auth login`",
+    403: "the token may not write there: it needs the role 'write' and access to the organisation",
+    404: "there is no such repository, or the token may not see it",
+    409: "somebody else is writing there: try again",
+    413: "the Hub takes no files that large",
+    429: "too many requests: wait, then run the same command again",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PublishReport:
+    """What went to the Hub, or would go."""
+
+    repository: str
+    private: bool
+    tag: str
+    files: dict[str, int]  # bytes by name
+    url: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def publish(
+    folder: Path, repository: str, *, private: bool = True, tag: str = "", dry_run: bool = False
+) -> PublishReport:
+    """Upload a dataset folder and tag the revision.
+
+    The client tries again by itself where the Hub is busy or hangs up. Run again, this goes on:
+    the Hub knows by its digest a large file that it has. What the build no longer has is deleted
+    in the same commit.
+
+    Args:
+        folder: What :func:`hub.dataset.build.build` wrote.
+        repository: ``organisation/name``.
+        private: Whether a new repository is; one that is there stays as it is.
+        tag: Of the revision; by default ``build-`` and the beginning of the manifest's digest.
+        dry_run: List what would leave the machine, and send nothing.
+
+    Raises:
+        HubError: not a dataset, files that are not the build's, or the Hub refuses or is not
+            there.
+    """
+    files = _files(folder)
+    digest = hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()
+    tag = tag or f"build-{digest[:12]}"
+    report = PublishReport(repository, private, tag, files)
+    if dry_run:
+        return report
+    import httpx2
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    api = HfApi()
+    try:
+        api.create_repo(repository, repo_type="dataset", private=private, exist_ok=True)
+        done = api.upload_folder(
+            repo_id=repository,
+            repo_type="dataset",
+            folder_path=folder,
+            allow_patterns=list(files),
+            delete_patterns="*",
+            commit_message=f"Pattern Hub dataset {tag}",
+        )
+        api.create_tag(repository, repo_type="dataset", tag=tag, revision=done.oid, exist_ok=True)
+    except HFValidationError as error:
+        raise HubError(f"{repository!r} is no name for a repository: {error}") from error
+    except HfHubHTTPError as error:
+        status = error.response.status_code
+        why = WAYS_OUT.get(status, "try again; nothing on this machine has changed")
+        raise HubError(f"the Hub refuses {repository} ({status}): {why}. {error}") from error
+    except (httpx2.HTTPError, OSError) as error:
+        raise HubError(
+            f"the Hub cannot be reached, or hung up: {error}; run the same command again"
+        ) from error
+    return PublishReport(repository, private, tag, files, url=str(done.commit_url))
+
+
+def _files(folder: Path) -> dict[str, int]:
+    """The build's files and their sizes, each as it was built.
+
+    Raises:
+        HubError: ``folder`` is no dataset, or a file was changed since it was built.
+    """
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        expected = dict(manifest["files"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise HubError(
+            f"{folder} is no dataset: {MANIFEST} cannot be read ({error}); "
+            "`patternhub dataset build` makes one"
+        ) from error
+    for name, digest in expected.items():
+        path = folder / name
+        if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != digest:
+            raise HubError(f"{path} is not as it was built: build the dataset again")
+    names = [*expected, MANIFEST, "README.md"]
+    return {name: (folder / name).stat().st_size for name in names}

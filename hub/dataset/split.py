@@ -1,0 +1,132 @@
+"""Examples to train, validation and test sides that share nothing.
+
+A file's side follows from its name alone, so that it stays where it is when data is added. What
+would tie two sides together, a commit, a near-duplicate, an example that shows files of both, loses
+its training side.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from hub.buckets import bucket
+from hub.curate.leaks import leaking
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from hub.types import Example
+
+SIDES = ("train", "validation", "test")
+LEAK = 0.5  # Jaccard similarity of completions from which one side knows the other's answer
+LARGEST_TEST = 1 / 3  # of a category's rows, that its test side may take to have enough
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shares:
+    """How much is held out; ``min_test`` is how many test rows each category should have."""
+
+    test: float = 0.1
+    validation: float = 0.0
+    min_test: int = 50
+
+
+@dataclass(slots=True)
+class Split:
+    """Examples by side, what was dropped by reason, and test rows that categories lack."""
+
+    sides: dict[str, list[Example]]
+    dropped: Counter[str] = field(default_factory=Counter)
+    shortfall: dict[str, int] = field(default_factory=dict)
+
+
+def split(
+    examples: Sequence[Example],
+    shares: Shares,
+    *,
+    seed: int = 0,
+    clusters: Mapping[str, int] | None = None,
+) -> Split:
+    """Examples by the side of their files.
+
+    ``clusters`` numbers the patterns that resemble each other, by pattern id.
+    """
+    reach = _reach(examples, shares, seed)
+    found = Split({side: [] for side in SIDES})
+    for example in examples:
+        sides = {_side(file, reach, shares, seed) for file in example.files}
+        if len(sides) > 1:
+            found.dropped["shows files of two sides"] += 1
+        else:
+            found.sides[sides.pop()].append(example)
+    for side, others in (("train", ("validation", "test")), ("validation", ("test",))):
+        held_out = [example for other in others for example in found.sides[other]]
+        found.sides[side] = _apart(found.sides[side], held_out, clusters or {}, found.dropped)
+    tested = Counter(example.category for example in found.sides["test"])
+    for category in sorted({example.category for example in examples}):
+        if tested[category] < shares.min_test:
+            found.shortfall[category] = shares.min_test - tested[category]
+    return found
+
+
+def _reach(examples: Iterable[Example], shares: Shares, seed: int) -> dict[str, float]:
+    """By file, the end of the interval in which it is on the test side.
+
+    That is the share; or more for files that are mostly of a category that would have too few rows.
+    """
+    reach: dict[str, float] = defaultdict(lambda: shares.test)
+    if not shares.test:
+        return reach
+    counts: dict[str, Counter[str]] = defaultdict(Counter)  # rows by file and category
+    for example in examples:
+        counts[example.files[0]][example.category] += 1
+    at = {file: bucket(f"{seed} {file}") for file in counts}
+    tested, totals = Counter[str](), Counter[str]()
+    more: dict[str, list[str]] = defaultdict(list)
+    for file in sorted(counts, key=lambda file: (at[file], file)):
+        totals.update(counts[file])
+        if at[file] < shares.test:
+            tested.update(counts[file])
+        else:
+            more[max(sorted(counts[file]), key=counts[file].__getitem__)].append(file)
+    for category in sorted(more):
+        for file in more[category]:
+            enough = tested[category] >= shares.min_test
+            after = tested[category] + counts[file][category]
+            if enough or after > totals[category] * LARGEST_TEST:
+                break
+            reach[file] = at[file] + 1e-12
+            tested.update(counts[file])
+    return reach
+
+
+def _side(file: str, reach: Mapping[str, float], shares: Shares, seed: int) -> str:
+    at = bucket(f"{seed} {file}")
+    if at < reach[file]:
+        return "test"
+    return "validation" if at >= 1 - shares.validation else "train"
+
+
+def _apart(
+    examples: list[Example],
+    held_out: list[Example],
+    clusters: Mapping[str, int],
+    dropped: Counter[str],
+) -> list[Example]:
+    """Examples that neither share a commit nor resemble what is held out."""
+    commits = {example.commit for example in held_out} - {""}
+    known = {clusters[id_] for example in held_out for id_ in example.patterns if id_ in clusters}
+    kept = []
+    for example in examples:
+        if example.commit in commits:
+            dropped["its commit is held out"] += 1
+        elif any(clusters.get(id_) in known for id_ in example.patterns):
+            dropped["resembles a held-out pattern"] += 1
+        else:
+            kept.append(example)
+    texts = [[e.completion[-1].content for e in side] for side in (kept, held_out)]
+    leaks = set(leaking(*texts, threshold=LEAK))
+    dropped["its answer resembles a held-out one"] += len(leaks)
+    return [example for row, example in enumerate(kept) if row not in leaks]
