@@ -25,7 +25,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from indexers.commit_messages import clean_message, reason_to_leave_out
-from indexers.git_history import MAX_CODE_FILES, HistoryReport, is_test_path, read_changes
+from indexers.git_history import (
+    MAX_CODE_FILES,
+    MAX_FUNCTIONS,
+    HistoryReport,
+    is_test_path,
+    read_changes,
+)
 from indexers.git_log import MAX_FILES
 from tests.benchmarks.checkouts import LIST, TEAMS, listed_repositories
 from tests.benchmarks.memory import peak_memory
@@ -164,12 +170,12 @@ def _pydriller_pairs(driller: Any, names: list[str]) -> Iterator[tuple[str, str,
             print(f"PyDriller left out {name}: {error!r}", file=sys.stderr)
 
 
-def _pydriller_commit(commit: Any) -> Iterator[tuple[str, str, str]]:
+def _pydriller_commit(commit: Any) -> list[tuple[str, str, str]]:
     from pydriller import ModificationType
 
     message = clean_message(commit.msg)
     if reason_to_leave_out(message) or commit.files > MAX_FILES:
-        return
+        return []
     files = [
         file
         for file in commit.modified_files
@@ -178,12 +184,16 @@ def _pydriller_commit(commit: Any) -> Iterator[tuple[str, str, str]]:
     ]
     code = [file for file in files if not is_test_path(file.new_path)]
     if len(files) > MAX_CODE_FILES or (code and not message.is_about_code):
-        return
+        return []
+    found: list[tuple[str, str, str]] = []
     for file in code or files:
         before = _texts(file.methods_before, file.source_code_before)
         for symbol, text in _texts(file.methods, file.source_code).items():
             if symbol in before and before[symbol] != text:
-                yield message.subject, before[symbol], text
+                found.append((message.subject, before[symbol], text))
+        if len(found) > MAX_FUNCTIONS:
+            return []
+    return found
 
 
 def _texts(methods: list[Any], source: str | None) -> dict[str, str]:
