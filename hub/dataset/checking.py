@@ -132,12 +132,19 @@ def check_dataset(
         HubError: there is no dataset, or a file that cannot be read or written; that one stays.
     """
     report = ValidationReport(is_fixed=fix)
-    folder = None
-    for path in dataset_files(dataset):
+    files, folder = dataset_files(dataset), None
+    total, done = sum(path.stat().st_size for path in files), 0
+
+    def advance(size: int) -> None:
+        nonlocal done
+        done += size
+        progress("validated", min(done, total), total)
+
+    for path in files:
         if path.parent != folder:  # the same examples in another format
             validator.seen.clear()
             folder = path.parent
-        _check_file(path, validator, report, on_finding, progress)
+        _check_file(path, validator, report, on_finding, advance)
     return report
 
 
@@ -146,13 +153,12 @@ def _check_file(
     validator: Validator,
     report: ValidationReport,
     on_finding: Callable[[Path, Finding], None],
-    progress: Progress,
+    advance: Callable[[int], None],
 ) -> None:
     def judge(data: Any, number: int) -> list[Finding]:
         return validator.findings(data, number, path.name)
 
     def rows() -> Iterator[bytes]:
-        total, done = path.stat().st_size, 0
         for line in read_lines(path):
             found = [line.error] if line.error else judge(line.data, line.number)
             report.add(path, found)
@@ -160,8 +166,7 @@ def _check_file(
                 on_finding(path, finding)
             if report.is_fixed:
                 yield _kept(line, found, judge, report)
-            done += len(line.raw)
-            progress("validated", min(done, total), total)
+            advance(len(line.raw))
 
     try:
         if not report.is_fixed:

@@ -180,15 +180,28 @@ def table(name: str, judged: Sequence[Judged], code: Sequence[bool]) -> None:
     print("| patterns | labels | right | unclassified | confident | right where confident |")
     print("| --- | --- | --- | --- | --- | --- |")
     for title, group in groups.items():
-        sure = [j for j in group if j.confident]
         left = sum(j.found.category == UNCLASSIFIED for j in group)
         print(
             f"| {title} | {len(group)} | {mean(group):.3f} | {left / max(1, len(group)):.2f} "
-            f"| {len(sure) / max(1, len(group)):.2f} | {mean(sure):.3f} |"
+            f"| {sure_share(group):.2f} | {mean(sure_of(group)):.3f} |"
         )
-    if groups["others"]:
-        weighed = share * mean(groups["code"]) + (1 - share) * mean(groups["others"])
-        print(f"| all, weighed | | {weighed:.3f} | | | |")
+    code_group, others = groups["code"], groups["others"]
+    if others:
+        weighed = share * mean(code_group) + (1 - share) * mean(others)
+        in_code, in_others = share * sure_share(code_group), (1 - share) * sure_share(others)
+        sure_right = in_code * mean(sure_of(code_group)) + in_others * mean(sure_of(others))
+        sure = in_code + in_others
+        print(f"| all, weighed | | {weighed:.3f} | | {sure:.2f} | {sure_right / sure:.3f} |")
+
+
+def sure_of(group: Sequence[Judged]) -> list[Judged]:
+    """Those whose category may be relied on, as they say."""
+    return [j for j in group if j.confident]
+
+
+def sure_share(group: Sequence[Judged]) -> float:
+    """How many of them that are."""
+    return len(sure_of(group)) / max(1, len(group))
 
 
 def mean(group: Sequence[Judged]) -> float:
