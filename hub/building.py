@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections import Counter, defaultdict
+from collections import defaultdict
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -15,12 +15,13 @@ from filelock import FileLock, Timeout
 from hub.curate.annotate import annotate
 from hub.curate.duplicates import find_duplicates
 from hub.curate.gaps import Made, find_gaps
+from hub.curate.licences import licences_of, told
 from hub.curate.linking import link_tests
 from hub.curate.taxonomy import taxonomy_of
 from hub.curate.validate import Validator
 from hub.dataset.build import Ingredients, build, checked_options
 from hub.dataset.checking import LAST_BUILD, example_check, last_build, read_lines
-from hub.dataset.checks import forbidden, private
+from hub.dataset.checks import Screen
 from hub.dataset.generating import GENERATED, generate, generated
 from hub.dataset.handwritten import read_handwritten
 from hub.dataset.importing import read_imported
@@ -52,6 +53,8 @@ def build_dataset(
     out: Path,
     formats: Sequence[str],
     progress: Progress,
+    *,
+    strict: bool = False,
 ) -> BuildReport:
     """See :meth:`hub.api.Hub.build_dataset`."""
     lock = FileLock(workspace.store_folder / "dataset.lock")
@@ -65,7 +68,7 @@ def build_dataset(
         settings = workspace.config.dataset
         if formats:
             settings = settings.model_copy(update={"formats": list(formats)})
-        return _build(workspace, retriever, out, settings, progress)
+        return _build(workspace, retriever, out, settings, progress, strict=strict)
     finally:
         lock.release()
 
@@ -76,6 +79,8 @@ def _build(
     out: Path,
     settings: Dataset,
     progress: Progress,
+    *,
+    strict: bool,
 ) -> BuildReport:
     checked_options(out, settings)
     patterns, vectors = _read(retriever)
@@ -86,13 +91,24 @@ def _build(
     finally:
         manifest.close()
     found = _curated(workspace, patterns, vectors, progress)
+    config = workspace.config
+    screen = Screen(config.privacy, config.forbidden, patterns)
+    screen.compliance.licences = {
+        source.name: licences_of(source_root(workspace, source.location)) for source in sources
+    }
+    progress("looking for private data", 0, 1)
     ingredients = Ingredients(
-        patterns=patterns,
+        patterns=[screen.pattern(p) for p in patterns],
         annotations=found.annotations,
         tests=found.tests,
         clusters=found.clusters,
         stand_ins=found.stand_ins,
-        changes=read_history(workspace, sources, settings.commits),
+        changes={
+            (source, screen.path(path)): changes
+            for (source, path), changes in read_history(
+                workspace, sources, settings.commits
+            ).items()
+        },
         own=[
             *read_handwritten(workspace.folder),
             *read_imported(workspace.folder),
@@ -100,19 +116,27 @@ def _build(
         ],
         vectors=vectors,
     )
-    private_data: Counter[str] = Counter()
     facts: dict[str, Any] = {
         "command": f"patternhub dataset build {out.name}",
         "version": version("pattern-hub"),
         "generation": generation,
         "settings": settings.model_dump(),
+        "privacy": config.privacy.model_dump(),
+        "licences": {name: told(each) for name, each in screen.compliance.licences.items()},
         "sources": {source.name: source.revision for source in sources},
         "patterns": _digest(patterns),
-        "private": private_data,
     }
-    validator = Validator.from_config(workspace.config, workspace.folder)
-    checks = [forbidden, private(private_data), example_check(validator)]
-    report = build(ingredients, out, settings, checks=checks, facts=facts, progress=progress)
+    checks = [example_check(Validator.from_config(config, workspace.folder))]
+    report = build(
+        ingredients,
+        out,
+        settings,
+        screen=screen,
+        checks=checks,
+        facts=facts,
+        strict=strict,
+        progress=progress,
+    )
     (workspace.store_folder / LAST_BUILD).write_text(str(out.resolve()), encoding="utf-8")
     return report
 

@@ -158,6 +158,7 @@ def _keywords(text: str, lowered: str) -> Iterator[Secret]:
     from detect_secrets.filters import heuristic
     from detect_secrets.plugins import keyword
 
+    names = re.compile("|".join(keyword.DENYLIST))
     semicolon, unquoted = keyword.FOLLOWED_BY_QUOTES_AND_SEMICOLON_REGEX, _unquoted()
     rules = {
         **keyword.QUOTES_REQUIRED_DENYLIST_REGEX_TO_GROUP,
@@ -165,9 +166,9 @@ def _keywords(text: str, lowered: str) -> Iterator[Secret]:
         keyword.FOLLOWED_BY_COLON_EQUAL_SIGNS_REGEX: 4,  # of Go
         unquoted: 1,
     }
-    for low, high in _windows(text, lowered, KEYWORDS, KEYWORD_REACH):
+    for low, high in dict.fromkeys(_windows(text, lowered, KEYWORDS, KEYWORD_REACH)):
         window = text[low:high]
-        if not ASSIGNS.search(window):
+        if not (ASSIGNS.search(window) and names.search(lowered, low, high)):
             continue
         for pattern, group in rules.items():
             for match in pattern.finditer(window):

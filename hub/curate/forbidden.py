@@ -1,8 +1,8 @@
 """Terms that a dataset must not contain: who, or what, wrote the code is not part of it.
 
 The terms and how they are written down are in ``forbidden.toml``. A text is searched as a reader
-sees it (:mod:`hub.curate.plain`). In code only comments and strings count, as the language's
-grammar tells them from the rest; what does not parse counts as a whole.
+sees it (:mod:`hub.curate.plain`). In code, fenced code as well, only comments and strings count, as
+the language's grammar tells them from the rest; what does not parse counts as a whole.
 
 A term that a program puts together, as in ``"clau" + "de"``, is not found.
 """
@@ -17,13 +17,13 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from hub.curate.plain import plain
+from hub.curate.rows import LANGUAGES, fences
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 EVERYWHERE, EXTRA = "a name, everywhere", "a term of hub.toml"
 PROSE = {"", "markdown", "text"}
-CODE = ("completion", "infill")  # where a row has code
 WRITTEN = re.compile(r"comment|string|heredoc_body|(?:^|_)text$")  # kinds of syntax nodes
 INSERTED = re.compile(r"interpolat|substitution")  # code inside a string
 IN_CLASS = (b"class C {\n", b"\n}")  # around a method, which some grammars know only there
@@ -80,7 +80,7 @@ def find_terms(
 
     Args:
         text: Anything, lone surrogates and null characters included.
-        language: Of code; "", "text" and "markdown" are prose through and through.
+        language: Of code; "", "text" and "markdown" are prose, in which a fence may hold code.
         everywhere: A name is a hit in identifiers of code as well.
         extra: Further terms, each a hit as whole words.
     """
@@ -106,20 +106,22 @@ def find_terms(
 
 
 def find_terms_in(
-    row: dict[str, Any],
+    value: Any,
     *,
     language: str = "",
+    code: tuple[str, ...] = (),
     everywhere: bool = False,
     extra: tuple[str, ...] = (),
 ) -> list[Hit]:
-    """The forbidden terms in a JSON row: in strings, in keys, and in a key with its string.
+    """The forbidden terms in a JSON value: in strings, in keys, and in a key with its string.
 
-    ``{"author": "Cursor"}`` reads as the trailer ``author: Cursor``. What stands under "completion"
-    or "infill" is in ``language``. Offsets are in the string; those of a hit in a key are 0.
+    ``{"author": "Cursor"}`` reads as the trailer ``author: Cursor``. What stands at the places of
+    ``code``, and below them, is in ``language``. Offsets are in the string; those of a hit in a key
+    are 0.
     """
     hits = []
-    for place, key, text in _strings(row, "", ""):
-        spoken = language if place.startswith(CODE) else ""
+    for place, key, text in _strings(value, "", ""):
+        spoken = language if place.startswith(code) else ""
         head = "" if spoken or not key else f"{key}: "
         for hit in find_terms(head + text, language=spoken, everywhere=everywhere, extra=extra):
             start, end = (max(0, offset - len(head)) for offset in (hit.start, hit.end))
@@ -141,10 +143,24 @@ def _strings(value: Any, place: str, key: str) -> Iterator[tuple[str, str, str]]
         yield place, key, ""
 
 
-def _written(text: str, language: str) -> bytearray | None:
+def _written(text: str, language: str) -> bytearray:
+    """Of each character, whether it counts: all of prose, but of code in it what says something."""
+    whole = _said(text, language)
+    if whole is not None:
+        return whole
+    counts = bytearray(b"\x01") * len(text)
+    starts = [0, *(match.end() for match in re.finditer("\n", text))]
+    for info, line, code, _ in fences(text):
+        said = _said(code, LANGUAGES.get(info.lower(), info.lower()))
+        if said:
+            counts[starts[line] : starts[line] + len(code)] = said
+    return counts
+
+
+def _said(code: str, language: str) -> bytearray | None:
     """Of each character of code, whether it is in a comment or a string.
 
-    None where all of the text counts: it is prose, or does not parse, or has no grammar.
+    None where it is prose, or does not parse, or has no grammar.
     """
     from tree_sitter_language_pack import get_parser
 
@@ -154,23 +170,23 @@ def _written(text: str, language: str) -> bytearray | None:
         parser = get_parser(GRAMMARS.get(language, language))
     except LookupError:
         return None
-    source = re.sub(r"[^\x00-\x7f]", "x", text).encode()  # so that bytes count as characters
+    source = re.sub(r"[^\x00-\x7f]", "x", code).encode()  # so that bytes count as characters
     for before, after in ((b"", b""), IN_CLASS):
         root = parser.parse(before + source + after).root_node
         if not root.has_error:
             break
     else:
         return None
-    written = bytearray(len(source) + len(before))
+    said = bytearray(len(before) + len(source))
     nodes = [root]
     while nodes:  # what is inside overrides what is around it
         node = nodes.pop()
         inserted = INSERTED.search(node.type)
         if inserted or WRITTEN.search(node.type):
-            size = min(node.end_byte, len(written)) - node.start_byte
-            written[node.start_byte : node.start_byte + size] = bytes([not inserted]) * size
+            size = min(node.end_byte, len(said)) - node.start_byte
+            said[node.start_byte : node.start_byte + size] = bytes([not inserted]) * size
         nodes += node.children
-    return written[len(before) :]
+    return said[len(before) :]
 
 
 @functools.cache

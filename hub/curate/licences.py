@@ -1,46 +1,54 @@
-"""Under which licence a source is: the SPDX id of each licence file that applies to it."""
+"""Under which licence a source is: by the texts of its licence files, else as its manifest says."""
 
 from __future__ import annotations
 
 import functools
+import json
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import tomllib
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     Shingles = frozenset[tuple[str, ...]]
 
 NAMES = re.compile(r"(?i)(?:un)?licen[cs]e|copying")
+MANIFESTS = {"pyproject.toml": "project", "Cargo.toml": "package", "package.json": ""}
 SHINGLE = 6  # words
 SAME = 0.9  # of the shorter text's shingles stand in the other: some leave out the appendix
 MAX_BYTES = 200_000
 
 
-@dataclass(frozen=True, slots=True)
-class Licence:
-    """A licence file of a source; ``spdx`` is "" where its text is none of the known ones.
+class Licence(NamedTuple):
+    """What a file of a source says of its licence; ``spdx`` is "" where its text is not known."""
 
-    Where a source has no licence file, ``file`` is "" as well.
-    """
-
-    source: str
     file: str
     spdx: str
 
 
-def licences_of(source: str, root: Path) -> list[Licence]:
-    """The licence files of the source at ``root``, a folder or file.
+def licences_of(root: Path) -> list[Licence]:
+    """The licences of the source at ``root``, a folder or file; none where nothing says one.
 
-    They lie in the nearest folder upward that has any, as far as its git repository reaches.
+    They are in the nearest folder upward that has a licence file, or a manifest that names one, as
+    far as its git repository reaches.
     """
     for folder in _folders(root):
         files = sorted(f for f in folder.glob("*") if NAMES.match(f.name) and f.is_file())
-        if files:
-            return [Licence(source, file.name, spdx_id(_text(file))) for file in files]
-    return [Licence(source, "", "")]
+        found = [Licence(file.name, spdx_id(_text(file))) for file in files]
+        if not any(licence.spdx for licence in found):
+            found += _declared(folder)
+        if found:
+            return found
+    return []
+
+
+def told(licences: Iterable[Licence]) -> str:
+    """The SPDX ids; of files that hold none that is known, the names; "" where there is nothing."""
+    licences = list(licences)
+    known = dict.fromkeys(licence.spdx for licence in licences if licence.spdx)
+    return ", ".join(known) or ", ".join(f"unknown: {licence.file}" for licence in licences)
 
 
 def spdx_id(text: str) -> str:
@@ -56,6 +64,22 @@ def spdx_id(text: str) -> str:
         if mine and shared >= SAME * min(len(mine), len(theirs)):
             best = max(best, (shared / len(mine | theirs), spdx))
     return best[1]
+
+
+def _declared(folder: Path) -> Iterator[Licence]:
+    """What the manifests of package managers say."""
+    for name, table in MANIFESTS.items():
+        path = folder / name
+        try:
+            read = json.loads if path.suffix == ".json" else tomllib.loads
+            data: Any = read(_text(path))
+            said = (data[table] if table else data)["license"]
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        if isinstance(said, dict):
+            said = said.get("text")
+        if isinstance(said, str) and len(said) < 100 and said.strip():
+            yield Licence(name, said.strip())
 
 
 def _folders(root: Path) -> Iterator[Path]:

@@ -1,7 +1,8 @@
 """Secrets and personal data in a text, and the text without them.
 
-Findings say what stands where, by the first digits of the value's SHA-256 and never by the value.
-Such a digest tells findings apart and protects nothing: a phone number can be guessed from it.
+Findings say what stands where, by the value's SHA-256 and never by the value. Such a digest tells
+findings apart and protects nothing, since a phone number can be guessed from it: who writes it down
+puts a key to it.
 
 A value that a program puts together, as in ``"AKIA" + "..."``, is not found, nor one of which a
 text holds half: redact a text before it is cut.
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
     from hub.types import Pattern
 
 PERSONAL = {"email": "<EMAIL>", "phone": "<PHONE>", "ip": "<IP>"}
-PLACEHOLDER = re.compile(r"<(?:EMAIL|PHONE|IP|SECRET:[a-z0-9-]+)>")
-DIGEST_CHARS = 12
+SECRETS = "secrets"
+PLACEHOLDER = re.compile(r"<(?:(EMAIL|PHONE|IP)|SECRET:[a-z0-9-]+)>")
+NOTHING: frozenset[str] = frozenset()
 WORD = re.compile(r"[^\s\"'`,;()<>\[\]{}=]{8,}=*")  # what can be a secret seen before
 
 # A whole key; or one that was cut off, as far as it goes. A header alone is none.
@@ -49,16 +51,17 @@ NO_DOMAIN = re.compile(  # a file, or an attribute in a product of matrices
     r"|mT|data|weights?|bias|grad|shape|values|real|imag|inv)$"
 )
 URL_USER = re.compile(r"://[^\s/@]*:$")  # what follows is a password and a host
+# Each begins with a set of characters, at which alone the engine then tries it.
 PHONE = re.compile(
-    r"(?<![\w.+/-])(?:"
-    r"\+[1-9]\d{0,2}(?:[ .-]?\(\d{1,4}\))?(?:[ .-]?\d{2,4}){2,5}"
-    r"|\(\d{3}\) ?\d{3}[ .-]\d{4}"
-    r"|[2-9]\d{2}([.-])[2-9]\d{2}\1\d{4}"
+    r"[+(2-9](?<![\w.+/-][+(2-9])(?:"
+    r"(?<=\+)[1-9]\d{0,2}(?:[ .-]?\(\d{1,4}\))?(?:[ .-]?\d{2,4}){2,5}"
+    r"|(?<=\()\d{3}\) ?\d{3}[ .-]\d{4}"
+    r"|(?<=[2-9])\d{2}([.-])[2-9]\d{2}\1\d{4}"
     r")(?![\w]|[.,:/-]\d|-\w)"
 )
-IPV4 = re.compile(r"(?<![\w.-])(?:\d{1,3}\.){3}\d{1,3}(?![\w+-]|\.\w)")
+IPV4 = re.compile(r"[0-9](?<![\w.-][0-9])[0-9]{0,2}(?:\.[0-9]{1,3}){3}(?![\w+-]|\.\w)")
 IPV6 = re.compile(
-    r"(?<![\w:.])[23][0-9A-Fa-f]{3}:[0-9A-Fa-f:]{3,40}(?:\.\d{1,3}){0,3}(?![\w:]|\.\w)"
+    r"[23](?<![\w:.][23])[0-9A-Fa-f]{3}:[0-9A-Fa-f:]{3,40}(?:\.\d{1,3}){0,3}(?![\w:]|\.\w)"
 )
 VERSION_BEFORE = re.compile(
     r"(?i)(?:version|release|revision|ver\.?|oid|section|chapter|v)\W{0,5}$"
@@ -76,9 +79,9 @@ EVERYBODYS = [  # the same address on every machine, in every house
 class Finding:
     """What was found where: ``start`` and ``end`` in characters, ``line`` from 1.
 
-    ``kind`` is "email", "phone", "ip" or the kind of a secret; ``digest`` begins the SHA-256 of
-    the value, which itself is kept nowhere; ``place`` is the way to the text in a JSON value, such
-    as ``prompt.0.content``.
+    ``kind`` is "email", "phone", "ip" or the kind of a secret; ``digest`` is the SHA-256 of the
+    value, which itself is kept nowhere; ``place`` is the way to the text in a JSON value, such as
+    ``prompt.0.content``.
     """
 
     kind: str
@@ -94,14 +97,24 @@ class Finding:
         return PERSONAL.get(self.kind, f"<SECRET:{self.kind}>")
 
 
-def redact(text: str) -> tuple[str, list[Finding]]:
-    """``text`` with a typed placeholder for each finding, and the findings.
+def group_of(kind: str) -> str:
+    """What hub.toml calls a kind of finding: itself, or one of the secrets."""
+    return kind if kind in PERSONAL else SECRETS
+
+
+def groups_in(text: str) -> set[str]:
+    """Of what there are placeholders in ``text``."""
+    return {(match[1] or SECRETS).lower() for match in PLACEHOLDER.finditer(text)}
+
+
+def redact(text: str, keep: frozenset[str] = NOTHING) -> tuple[str, list[Finding]]:
+    """``text`` with a typed placeholder for each finding not of a group to ``keep``; the findings.
 
     Looks again until nothing is found, so that redacting twice changes nothing. The offsets of
     what only a later look finds are in the text that the look before left.
     """
     findings: list[Finding] = []
-    while fresh := find(text):
+    while fresh := find(text, keep):
         findings += fresh
         parts, done = [], 0
         for finding in fresh:
@@ -111,39 +124,43 @@ def redact(text: str) -> tuple[str, list[Finding]]:
     return text, findings
 
 
-def redact_pattern(pattern: Pattern) -> tuple[Pattern, list[Finding]]:
+def redact_pattern(
+    pattern: Pattern, keep: frozenset[str] = NOTHING
+) -> tuple[Pattern, list[Finding]]:
     """``pattern`` redacted, to be done before it is cut or its lines are joined; the findings.
 
-    Signature and documentation are parts of the text: what is in both is found once.
+    Its signature, documentation and symbol are parts of the text: what is in both is found once.
     """
-    text, findings = redact(pattern.text)
+    text, findings = redact(pattern.text, keep)
     known = {finding.digest for finding in findings}
-    parts = {"signature": pattern.signature, "docstring": pattern.docstring}
-    clean, further = redact_json(parts)
+    names = ("signature", "docstring", "symbol", "path")
+    clean, further = redact_json({name: getattr(pattern, name) for name in names}, keep)
     findings = [replace(finding, place="text") for finding in findings]
     findings += [finding for finding in further if finding.digest not in known]
     return replace(pattern, text=text, **clean), findings
 
 
-def redact_json(value: Any, place: str = "") -> tuple[Any, list[Finding]]:
+def redact_json(
+    value: Any, keep: frozenset[str] = NOTHING, place: str = ""
+) -> tuple[Any, list[Finding]]:
     """A JSON value with every string in it redacted, and the findings with their places.
 
     Keys stay; a tuple comes back as a list.
     """
     if isinstance(value, str):
-        text, found = redact(value)
+        text, found = redact(value, keep)
         return text, [replace(finding, place=place) for finding in found]
     if not isinstance(value, dict | list | tuple):
         return value, []
     clean, findings = {}, []
     for key, item in value.items() if isinstance(value, dict) else enumerate(value):
-        clean[key], found = redact_json(item, f"{place}.{key}" if place else str(key))
+        clean[key], found = redact_json(item, keep, f"{place}.{key}" if place else str(key))
         findings += found
     return clean if isinstance(value, dict) else list(clean.values()), findings
 
 
-def find(text: str) -> list[Finding]:
-    """What is private in ``text``, in order, without overlaps.
+def find(text: str, keep: frozenset[str] = NOTHING) -> list[Finding]:
+    """What is private in ``text`` but for the groups to ``keep``, in order, without overlaps.
 
     Where rules overlap, all that they cover is one finding, of the kind that the surest rule says.
     A secret is found again wherever it stands as a word of its own.
@@ -161,11 +178,11 @@ def find(text: str) -> list[Finding]:
     line, counted = 1, 0
     for span in _merged(spans):
         value = text[span.start : span.end]
-        if PLACEHOLDER.fullmatch(value):
+        if PLACEHOLDER.fullmatch(value) or group_of(span.kind) in keep:
             continue
         line += text.count("\n", counted, span.start)
         counted = span.start
-        digest = hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()[:DIGEST_CHARS]
+        digest = hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()
         findings.append(Finding(span.kind, span.start, span.end, line, digest))
     return findings
 

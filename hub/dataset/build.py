@@ -26,7 +26,7 @@ from hub.dataset.formats import Options, as_row, check_formats, identity
 from hub.dataset.report import page
 from hub.dataset.split import SIDES, Shares, split
 from hub.dataset.tasks import TASKS, Material
-from hub.errors import HubError
+from hub.errors import FailedCheckError, HubError
 from hub.reporting import silent
 from hub.types import Message
 
@@ -35,11 +35,13 @@ if TYPE_CHECKING:
 
     from hub.config import Dataset
     from hub.curate.annotate import Annotation
-    from hub.dataset.checks import Check
+    from hub.dataset.checks import Check, Compliance, Screen
     from hub.reporting import Progress
     from hub.types import Change, Example, Pattern, Vectors
 
 MANIFEST = "manifest.json"
+COMPLIANCE = "compliance.json"
+SHOWN = 20  # rows that are named where a strict build fails
 NEAR = 0.7  # Jaccard similarity of answers from which two examples of a task teach the same
 SHORT = 40  # tokens: of a shorter answer, the question decides too
 
@@ -67,6 +69,7 @@ class BuildReport:
     floor_shortfall: dict[str, int] = field(default_factory=dict)
     before: dict[str, int] = field(default_factory=dict)  # examples by category, unbalanced
     after: dict[str, int] = field(default_factory=dict)
+    private: dict[str, int] = field(default_factory=dict)  # findings by kind
     added: int = 0
     changed: int = 0
     removed: int = 0
@@ -97,20 +100,30 @@ def build(
     out: Path,
     settings: Dataset,
     *,
+    screen: Screen,
     checks: Sequence[Check],
     facts: Mapping[str, Any],
+    strict: bool = False,
     progress: Progress = silent,
 ) -> BuildReport:
     """Write the dataset; ``facts`` go into its manifest.
 
+    What ``screen`` lets through is checked further.
+
     Raises:
+        FailedCheckError: ``strict``, and an example has a forbidden term.
         HubError: a setting or ``out`` is wrong, or no example is left.
     """
     started = time.perf_counter()
     options = checked_options(out, settings)
     report = BuildReport(out=str(out))
     examples = list(_made(ingredients, settings, report, progress))
+    checks = [screen.forbidden, screen.private, *checks]
     examples = _checked(examples, checks, settings, report, progress)
+    compliance = screen.compliance
+    report.private = compliance.private_kinds()
+    if strict and compliance.forbidden:
+        raise FailedCheckError(_forbidden(compliance))
     examples = distinct(examples, report)
     report.before = _by_category(examples)
     kept, dropped = balance(examples, caps=settings.caps, task_share=settings.task_share)
@@ -127,7 +140,9 @@ def build(
     report.after = _by_category([e for side in SIDES for e in found.sides[side]])
     if not sum(report.rows.values()):
         raise HubError(_nothing_left(report))
-    _write(out, found.sides, ingredients, settings.formats, options, report, facts)
+    facts = {**facts, "private": report.private}
+    told = compliance.to_json(screen.privacy)
+    _write(out, found.sides, ingredients, settings.formats, options, report, facts, told)
     report.seconds = time.perf_counter() - started
     return report
 
@@ -282,6 +297,15 @@ def _by_category(examples: Iterable[Example]) -> dict[str, int]:
     return dict(sorted(Counter(example.category for example in examples).items()))
 
 
+def _forbidden(compliance: Compliance) -> str:
+    found = compliance.forbidden
+    rows = len({each.where for each in found})
+    lines = [f"{rows} rows have a forbidden term; nothing was written", *map(str, found[:SHOWN])]
+    if len(found) > SHOWN:
+        lines.append(f"... and {len(found) - SHOWN} more")
+    return "\n  ".join(lines)
+
+
 def _nothing_left(report: BuildReport) -> str:
     told = [
         f"{stage.name}: {stage.kept} left"
@@ -299,6 +323,7 @@ def _write(
     options: Options,
     report: BuildReport,
     facts: Mapping[str, Any],
+    compliance: Mapping[str, Any],
 ) -> None:
     """The new folder beside the old one, then in its place."""
     out = out.resolve()
@@ -312,7 +337,10 @@ def _write(
                 _write_rows(folder, sides, name, options)
             _compare(out, new, report)
             examples = [example for side in sides.values() for example in side]
-            shown = page(out.name, ingredients, examples, report, ingredients.vectors)
+            _write_json(new / COMPLIANCE, compliance)
+            shown = page(
+                out.name, ingredients, examples, report, ingredients.vectors, compliance=compliance
+            )
             (new / "report.html").write_text(shown, encoding="utf-8")
             files = sorted(path for path in new.rglob("*") if path.is_file())
             manifest = {
