@@ -152,13 +152,26 @@ def test_everywhere_counts_identifiers_and_names_without_context() -> None:
     assert [code[hit.start : hit.end] for hit in hits] == ["cursor", "Claude", "codex"]
 
 
+@pytest.mark.parametrize("fence", ["```", "~~~~"])
+def test_in_a_fence_of_prose_code_is_code(fence: str) -> None:
+    text = f"What does this do?\n\n{fence}py\ndef ask(claude):\n    return 1  # {{}}\n{fence}\n"
+    assert find_terms(text.format("once")) == []
+    (hit,) = find_terms(text.format("by claude"))
+    assert (text.format("by claude")[hit.start : hit.end], hit.line) == ("claude", 5)
+    assert find_terms(f"{text.format('once')}\nAsk claude.")
+    for info in ("", "text", "no such language"):
+        assert find_terms(f"{fence}{info}\nclaude\n{fence}")
+    assert find_terms(f"claude\n{fence}python")  # nothing follows
+
+
 def test_what_a_row_says_in_its_language_is_code() -> None:
     row = {
         "prompt": [{"role": "user", "content": "Write it."}],
         "completion": [{"role": "assistant", "content": "def ask(claude):\n    return claude\n"}],
         "infill": {"prefix": "x = claude\n", "suffix": "", "middle": "# by claude\n"},
     }
-    assert [hit.place for hit in find_terms_in(row, language="python")] == ["infill.middle"]
+    found = find_terms_in(row, language="python", code=("completion", "infill"))
+    assert [hit.place for hit in found] == ["infill.middle"]
     places = ["completion.0.content", "infill.prefix", "infill.middle"]
     assert list(dict.fromkeys(hit.place for hit in find_terms_in(row))) == places
 

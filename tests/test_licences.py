@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from identify.vendor.licenses import LICENSES
 
-from hub.curate.licences import Licence, licences_of, spdx_id
+from hub.curate.licences import Licence, licences_of, spdx_id, told
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,19 +41,41 @@ def test_the_nearest_licence_files_up_to_the_git_root_are_those_of_a_source(tmp_
     package = root / "src/package"
     package.mkdir(parents=True)
     (root / ".git").mkdir()
-    assert licences_of("s", package) == [
-        Licence("s", "", "")
-    ]  # not what lies around the repository
+    assert licences_of(package) == []  # not what lies around the repository
     (root / "LICENSE-MIT").write_text(TEXTS["MIT"])
     (root / "COPYING").write_bytes(b"\xff\xfe nothing known")
-    both = [Licence("s", "COPYING", ""), Licence("s", "LICENSE-MIT", "MIT")]
-    assert licences_of("s", package) == licences_of("s", root) == both
+    both = [Licence("COPYING", ""), Licence("LICENSE-MIT", "MIT")]
+    assert licences_of(package) == licences_of(root) == both
     (package / "licence.txt").write_text(TEXTS["ISC"])
-    assert licences_of("s", package) == [Licence("s", "licence.txt", "ISC")]
+    assert licences_of(package) == [Licence("licence.txt", "ISC")]
 
 
 def test_a_source_that_is_a_file_or_gone_has_the_licence_of_its_folder(tmp_path: Path) -> None:
     (tmp_path / "UNLICENSE").write_text(TEXTS["Unlicense"])
     (tmp_path / "a.py").touch()
     for name in ("a.py", "gone"):
-        assert licences_of("s", tmp_path / name) == [Licence("s", "UNLICENSE", "Unlicense")]
+        assert licences_of(tmp_path / name) == [Licence("UNLICENSE", "Unlicense")]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "spdx"),
+    [
+        ("pyproject.toml", '[project]\nlicense = "MIT OR Apache-2.0"\n', "MIT OR Apache-2.0"),
+        ("pyproject.toml", '[project]\nlicense = {text = "BSD-3-Clause"}\n', "BSD-3-Clause"),
+        ("pyproject.toml", '[project]\nlicense = {file = "README"}\n', ""),
+        ("pyproject.toml", "[tool.x]\n", ""),
+        ("Cargo.toml", '[package]\nlicense = "MPL-2.0"\n', "MPL-2.0"),
+        ("package.json", '{"license": "ISC"}', "ISC"),
+        ("package.json", '["ISC"]', ""),
+        ("package.json", "{broken", ""),
+    ],
+)
+def test_where_no_licence_file_is_known_the_manifest_says_it(
+    tmp_path: Path, name: str, text: str, spdx: str
+) -> None:
+    (tmp_path / name).write_text(text)
+    assert licences_of(tmp_path) == ([Licence(name, spdx)] if spdx else [])
+    (tmp_path / "LICENSE").write_text("All rights reserved.")
+    assert told(licences_of(tmp_path)) == (spdx or "unknown: LICENSE")
+    (tmp_path / "LICENSE").write_text(TEXTS["0BSD"])
+    assert told(licences_of(tmp_path)) == "0BSD"

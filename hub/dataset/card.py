@@ -80,9 +80,9 @@ def card(
             ],
         ),
         "## Compliance",
-        "Secrets and personal data were treated as the manifest says under `privacy`; rows that say "
-        "which assistant wrote them were dropped. `compliance.json` names what was found where, what "
-        "is private by a keyed hash.",
+        "What became of secrets and personal data is in the manifest under `privacy`; rows that "
+        "say which assistant wrote them were dropped. `compliance.json` names what was found "
+        "where, what is private by a keyed hash.",
         _table(["private", "found"], manifest["private"].items() or [("nothing", 0)]),
         "## Files",
         _table(["file", "sha256"], [(f"`{p}`", f"`{d}`") for p, d in manifest["files"].items()]),

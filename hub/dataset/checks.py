@@ -4,8 +4,8 @@ Patterns are cleaned before tasks cut them or join their lines, because half of 
 any rule; examples are cleaned again, for what people wrote and what stands together only there.
 
 The report names what is private by a keyed hash: without a key, an address or a phone number is
-found by hashing all there are. The key is made of everything that is indexed, so that the same index
-gives the same report, and only who has all of the code, with the values in it, can hash a guess.
+found by hashing all there are. The key is made of everything that is indexed: the same index gives
+the same report, and only who has all of the code, with the values in it, can hash a guess.
 """
 
 from __future__ import annotations
