@@ -171,7 +171,7 @@ Action = Literal["replace", "drop", "keep"]
 
 
 class Privacy(_Section):
-    """What becomes of private data in a dataset: replace by <EMAIL> and such, drop the row, keep."""
+    """What becomes of private data in a dataset: replace (by <EMAIL>, ...), drop the row, keep."""
 
     secrets: Action = Field(
         default="replace", description="passwords, tokens, keys in URLs, private keys"
