@@ -174,7 +174,7 @@ def test_a_build_is_the_same_in_every_process(indexed: Hub, tmp_path: Path) -> N
         outs.append({p.name: p.read_bytes() for p in out.iterdir()})
     assert outs[0] == outs[1]
     assert set(outs[0]) == {"train.jsonl", "test.jsonl", "README.md", "report.html",
-                            "manifest.json"}  # fmt: skip
+                            "compliance.json", "manifest.json"}  # fmt: skip
 
 
 def test_a_rebuild_says_what_changed(indexed: Hub, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from hub.dataset.checks import Screen
 from hub.dataset.tasks import TASKS, Material
 from hub.types import Message, Pattern
 from tests.conftest import word_encoders
-from tests.fakes import every_fake
+from tests.fakes import every_fake, pieces
 from tests.test_dataset import example, rows_of, write_code
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 MAIL = "jane.roe@" + "corp.io"
 NAME = "Copi" + "lot"
-PIECE = 12  # characters of a secret, which nothing else has by chance
 
 
 def screen(privacy: dict[str, Any] | None = None, **forbidden: Any) -> Screen:
@@ -56,12 +55,6 @@ def pattern(text: str) -> Pattern:
         id="p",
         source="team",
     )
-
-
-def pieces(value: str) -> set[str]:
-    """Of the end of a secret: some begin with what every one of their kind begins with."""
-    tail = value[-2 * PIECE :]
-    return {tail[i : i + PIECE] for i in range(max(1, len(tail) - PIECE + 1))}
 
 
 def test_no_piece_of_a_planted_secret_is_in_a_dataset(hub: Hub, tmp_path: Path) -> None:

@@ -20,16 +20,18 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
-from hub.config import Config
+from hub.config import Forbidden, Privacy
 from hub.curate.forbidden import find_terms, find_terms_in
 from hub.curate.privacy import find, redact
-from hub.dataset.export import ExportReport, examples
+from hub.dataset.checks import Screen
+from hub.dataset.formats import Options, as_row
+from hub.dataset.tasks import TASKS, Material
 from hub.types import Pattern
-from tests.fakes import MAKERS, every_fake
+from tests.fakes import MAKERS, every_fake, pieces
 from tests.terms import METADATA, ORDINARY, adversarial
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     Sample = Sequence[tuple[Path, str]]
 
@@ -68,43 +70,54 @@ def main() -> None:
 
 
 def recall(count: int) -> None:
-    """Each fake in a function of ordinary code and, in an export, in its documentation too."""
+    """Each fake in a function of ordinary code; in a dataset, in its documentation too."""
     random = Random(0)
     found: Counter[str] = Counter()
-    exported: Counter[str] = Counter()
+    left: Counter[str] = Counter()
     for _ in range(count):
         for name, fake in every_fake(random).items():
             text = f"def f(rows):\n    total = 0\n    {fake.text}\n    return total\n"
             found[name] += fake.value not in redact(text)[0]
-            rows = examples([_pattern(fake.text)], ExportReport(""), Config())
-            exported[name] += any(fake.value in json.dumps(row) for row in rows)
-    print("| planted fakes | recall | left in an export |\n| --- | --- | --- |")
+            rows = "".join(_rows(fake.text, random))
+            left[name] += any(piece in rows for piece in pieces(fake.value))
+    print("| planted fakes | recall | a piece is left in a row |\n| --- | --- | --- |")
     for name in MAKERS:
-        print(f"| {name} | {found[name] / count:.3f} | {exported[name]} of {count} |")
+        print(f"| {name} | {found[name] / count:.3f} | {left[name]} of {count} |")
     planted = count * len(MAKERS)
-    print(f"| all | {found.total() / planted:.4f} | {exported.total()} of {planted} |\n")
+    print(f"| all | {found.total() / planted:.4f} | {left.total()} of {planted} |\n")
 
 
-def _pattern(secret: str) -> Pattern:
-    documentation = f"Adds up.\n    {secret}\n"
+def _rows(secret: str, random: Random) -> Iterator[str]:
+    """What every task makes of a function with a secret in it."""
+    documentation = f"Adds up all of the rows.\n    {secret}\n"
     text = (
         f'def f(rows):\n    """{documentation}    """\n    # {secret}\n    {secret}\n    return 1\n'
     )
-    return Pattern(
-        path="f.py",
-        start_byte=0,
-        end_byte=len(text),
-        start_line=1,
-        end_line=9,
-        language="python",
-        kind="function",
-        symbol="f",
-        signature="def f(rows):",
-        docstring=documentation,
-        text=text,
-        id="0",
-        source="fakes",
+    screen = Screen(Privacy(), Forbidden())
+    p = screen.pattern(
+        Pattern(
+            path="f.py",
+            start_byte=0,
+            end_byte=len(text),
+            start_line=1,
+            end_line=9,
+            language="python",
+            kind="function",
+            symbol="f",
+            signature="def f(rows):",
+            docstring=documentation,
+            text=text,
+            id="0",
+            source="fakes",
+        )
     )
+    material = Material(patterns={p.id: p}, files={(p.source, p.path): [p]})
+    for task in TASKS.values():
+        for example in task(p, material, random):
+            clean = screen.private(example)
+            for name in ("prompt-completion", "fim"):
+                if not isinstance(clean, str):
+                    yield json.dumps(as_row(clean, name, Options()), ensure_ascii=False)
 
 
 def standard_library(megabytes: float) -> Sample:
