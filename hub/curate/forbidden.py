@@ -20,7 +20,7 @@ from hub.curate.plain import plain
 from hub.curate.rows import LANGUAGES, fences
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
 EVERYWHERE, EXTRA = "a name, everywhere", "a term of hub.toml"
 PROSE = {"", "markdown", "text"}
@@ -44,7 +44,6 @@ MARKS = {
     "...": r"(?:[\w'-]{1,20}[\W_]{1,20}){0,5}?",
 }
 UNDISGUISED = {"ai"}  # "41" is a number
-SHORT = 3  # letters, which stand in too many other words
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +63,12 @@ class Hit:
 
 
 @dataclass(frozen=True, slots=True)
-class _Terms:
-    """A rule can match only a text in which one of ``needed`` stands, or a ``short`` word."""
+class _Phrase:
+    """An expression, and the words of which it needs one of each of ``parts``, by their letters."""
 
-    needed: list[bytes]  # as _letters_of gives them
-    short: re.Pattern[str]
-    rules: dict[str, re.Pattern[str]]
-    names: re.Pattern[str]  # also in identifiers
+    rule: str
+    parts: list[set[bytes]]
+    expression: re.Pattern[str]
 
 
 def find_terms(
@@ -84,13 +82,17 @@ def find_terms(
         everywhere: A name is a hit in identifiers of code as well.
         extra: Further terms, each a hit as whole words.
     """
-    terms = _terms(extra)
     shown = plain(text)
     letters = _letters_of(shown.text)
-    if not (any(word in letters for word in terms.needed) or terms.short.search(shown.text)):
-        return []
-    rules = {**terms.rules, EVERYWHERE: terms.names} if everywhere else terms.rules
-    matches = [(*m.span(), rule) for rule, each in rules.items() for m in each.finditer(shown.text)]
+    letters += letters.replace(b"rn", b"m")
+    phrases, words = _phrases(extra, everywhere)
+    there = {word for word in words if word in letters}
+    matches = [
+        (*match.span(), phrase.rule)
+        for phrase in phrases
+        if all(part & there for part in phrase.parts)
+        for match in phrase.expression.finditer(shown.text)
+    ]
     written = None if everywhere or not matches else _written(text, language)
     hits: list[Hit] = []
     line, counted = 1, 0
@@ -190,29 +192,21 @@ def _said(code: str, language: str) -> bytearray | None:
 
 
 @functools.cache
-def _terms(extra: tuple[str, ...]) -> _Terms:
-    """``forbidden.toml`` and further terms, compiled."""
+def _phrases(extra: tuple[str, ...], everywhere: bool) -> tuple[list[_Phrase], list[bytes]]:
+    """``forbidden.toml`` and further terms, compiled, and all words that they need."""
     source = resources.files("hub.curate").joinpath("forbidden.toml").read_text("utf-8")
     lists: dict[str, Any] = tomllib.loads(source)
-    rules = {
-        rule: _either(_phrase(phrase, lists) for phrase in phrases)
+    found = [
+        _phrase(rule, phrase, lists)
         for rule, phrases in lists.pop("rules").items()
-    }
-    further = [plain(term).text.lower() for term in extra]
-    if further:
-        rules[EXTRA] = _either(map(_words, further))
-    names = [*lists["names"], *lists["authors"]]
-    inside = "|".join(f"{PART_START}{_words(name)}(?![a-z])" for name in names)
-    known = [*names, *lists["tools"]]
-    short = _either(_words(word) for word in known if len(word) <= SHORT)
-    long = [word for word in known if len(word) > SHORT]
-    needed = [_letters_of(word) for word in [*long, "co-authored", *further]]
-    needed += [word.replace(b"m", b"rn") for word in needed if b"m" in word]
-    return _Terms(needed, short, rules, re.compile(inside))
-
-
-def _either(expressions: Iterable[str]) -> re.Pattern[str]:
-    return re.compile(f"{START}(?:{'|'.join(expressions)}){END}")
+        for phrase in phrases
+    ]
+    found += [_phrase(EXTRA, plain(term).text.lower(), {}) for term in extra]
+    if everywhere:
+        names = [*lists["names"], *lists["authors"]]
+        inside = "|".join(f"{PART_START}{_words(name)}(?![a-z])" for name in names)
+        found.append(_Phrase(EVERYWHERE, [{*map(_letters_of, names)}], re.compile(inside)))
+    return found, sorted({word for phrase in found for part in phrase.parts for word in part})
 
 
 def _letters_of(text: str) -> bytes:
@@ -230,14 +224,15 @@ def _sieve() -> tuple[bytes, bytes]:
     )
 
 
-def _phrase(phrase: str, lists: dict[str, list[str]]) -> str:
-    """A phrase of ``forbidden.toml`` as an expression, with what stands for its lists."""
-    parts = []
-    for part in re.split(r"(\{[\w|]+\})", phrase):
-        named = part[1:-1].split("|") if part.startswith("{") else []
+def _phrase(rule: str, phrase: str, lists: dict[str, list[str]]) -> _Phrase:
+    """A phrase of ``forbidden.toml`` with what stands for its lists."""
+    parts, needed = [], []
+    for part in re.split(r"(\{[\w|]+\}|\.{3})", phrase):
+        named = part[1:-1].split("|") if lists and part.startswith("{") else []
         entries = [entry for name in named for entry in lists[name]] or [part]
         parts.append(f"(?:{'|'.join(map(_words, entries))})")
-    return "".join(parts)
+        needed.append({_letters_of(entry) for entry in entries})
+    return _Phrase(rule, needed, re.compile(f"{START}{''.join(parts)}{END}"))
 
 
 def _words(phrase: str) -> str:
