@@ -196,7 +196,7 @@ def outline(p: Pattern, material: Material, draw: Random) -> Iterator[Example]:
     members = material.files[p.source, p.path]
     if p.kind != "module" or p is not members[0]:
         return
-    lines = [f"{'    ' * (m.kind == 'method')}{m.signature}" for m in members if _declares(m)]
+    lines = [f"{_indent(m.text)}{m.signature}" for m in members if _declares(m)]
     if (description := _module_description(p)) and MIN_LINES <= len(lines) <= 2 * MAX_CONTEXT:
         answer = _fenced("\n".join(lines), p.language)
         yield _example("outline", p, answer, draw, description=description)
@@ -295,6 +295,12 @@ def _module_description(p: Pattern) -> str:
 
 def _declares(p: Pattern) -> bool:
     return bool(p.signature) and p.part < 2 and p.kind != "test"
+
+
+def _indent(text: str) -> str:
+    """How far the first line that is not blank is indented."""
+    line = next((line for line in text.splitlines() if line.strip()), "")
+    return line[: len(line) - len(line.lstrip())]
 
 
 def _imports_above(p: Pattern, material: Material) -> str:
