@@ -54,7 +54,10 @@ _MODULE_DOC = {
     "go": re.compile(r"(?:\A|\n\n)((?://[^\n]*\n)+)package "),
 }
 _DESIGN = re.compile(r"(?i)(?:^|/)(?:readme|architecture|design|overview)[^/]*$")
-_HEADING = re.compile(r"\A\s*(?:#{1,6}[^\n]*|[^\n]+\n[=-]{3,}[ \t]*)(?:\n|\Z)")
+_HEADING = re.compile(
+    r"\A\s*(?:#{1,6}[^\n]*|(?:([^\w\s])\1+[ \t]*\n)?[^\n]+\n([^\w\s])\2{2,}[ \t]*)(?:\n|\Z)"
+)
+_LABELS = re.compile(r"(?:\n\.\. _[^\n]+:\s*)+\Z")  # of the section that follows, in reST
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -322,7 +325,7 @@ _KEYWORDS = frozenset("import from use using require const as include static typ
 
 def _from_section(task: str, p: Pattern, draw: Random) -> Iterator[Example]:
     """A section's heading, under the one above it where there is one, and the text between."""
-    body = _HEADING.sub("", p.text).strip()
+    body = _LABELS.sub("", _HEADING.sub("", p.text)).strip()
     if p.kind == "section" and p.symbol and not p.part and len(_prose(p).split()) >= 3 * MIN_WORDS:
         above, topic = ["", *p.symbol.split(" > ")][-2:]
         topic = plain(topic).rstrip("?!.: ") + (f" ({plain(above)})" if above else "")
