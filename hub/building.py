@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
+import functools
 from collections import defaultdict
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -19,12 +19,13 @@ from hub.curate.licences import licences_of, told
 from hub.curate.linking import link_tests
 from hub.curate.taxonomy import taxonomy_of
 from hub.curate.validate import Validator
-from hub.dataset.build import Ingredients, build, checked_options
+from hub.dataset.build import Ingredients, build, checked_options, standing
 from hub.dataset.checking import LAST_BUILD, example_check, last_build, read_lines
 from hub.dataset.checks import Screen
 from hub.dataset.generating import GENERATED, generate, generated
 from hub.dataset.handwritten import read_handwritten
 from hub.dataset.importing import read_imported
+from hub.dataset.remembered import FOLDER, Remembered, digest, rules_digest
 from hub.dataset.split import SIDES
 from hub.dataset.tasks import FUNCTIONS
 from hub.errors import HubError
@@ -84,18 +85,44 @@ def _build(
 ) -> BuildReport:
     checked_options(out, settings)
     patterns, vectors = _read(retriever)
-    generation = retriever.current().snapshot.generation
     manifest = Manifest(workspace.manifest_path)
     try:
         sources = manifest.sources()
     finally:
         manifest.close()
-    found = _curated(workspace, patterns, vectors, progress)
-    config = workspace.config
-    screen = Screen(config.privacy, config.forbidden, patterns)
-    screen.compliance.licences = {
-        source.name: licences_of(source_root(workspace, source.location)) for source in sources
+    config = workspace.config.model_dump_json()
+    remembered = Remembered(workspace.store_folder / FOLDER, config)
+    changes = read_history(workspace, sources, settings.commits, remembered)
+    own = [
+        *read_handwritten(workspace.folder),
+        *read_imported(workspace.folder),
+        *generated(workspace.folder / GENERATED, patterns),
+    ]
+    licences = {s.name: licences_of(source_root(workspace, s.location)) for s in sources}
+    facts: dict[str, Any] = {
+        "command": f"patternhub dataset build {out.name}",
+        "version": version("pattern-hub"),
+        "settings": settings.model_dump(),
+        "privacy": workspace.config.privacy.model_dump(),
+        "licences": {name: told(each) for name, each in licences.items()},
+        "sources": {source.name: source.revision for source in sources},
+        "inputs": digest(
+            rules_digest(),
+            config,
+            settings,
+            retriever.store.state(),
+            [digest(p) for p in patterns],
+            digest(changes),
+            digest(own),
+            licences,
+        ).hex(),
     }
+    last = standing(out, facts["inputs"])
+    if last and not strict:  # what is there may have dropped rows for which strict fails
+        return last
+    found = _curated(workspace, patterns, vectors, progress)
+    screen = Screen(workspace.config.privacy, workspace.config.forbidden, patterns)
+    screen.compliance.licences = licences
     progress("looking for private data", 0, 1)
     ingredients = Ingredients(
         patterns=[screen.pattern(p) for p in patterns],
@@ -103,40 +130,23 @@ def _build(
         tests=found.tests,
         clusters=found.clusters,
         stand_ins=found.stand_ins,
-        changes={
-            (source, screen.path(path)): changes
-            for (source, path), changes in read_history(
-                workspace, sources, settings.commits
-            ).items()
-        },
-        own=[
-            *read_handwritten(workspace.folder),
-            *read_imported(workspace.folder),
-            *generated(workspace.folder / GENERATED, patterns),
-        ],
+        changes={(s, screen.path(path)): each for (s, path), each in changes.items()},
+        own=own,
         vectors=vectors,
     )
-    facts: dict[str, Any] = {
-        "command": f"patternhub dataset build {out.name}",
-        "version": version("pattern-hub"),
-        "generation": generation,
-        "settings": settings.model_dump(),
-        "privacy": config.privacy.model_dump(),
-        "licences": {name: told(each) for name, each in screen.compliance.licences.items()},
-        "sources": {source.name: source.revision for source in sources},
-        "patterns": _digest(patterns),
-    }
-    checks = [example_check(Validator.from_config(config, workspace.folder))]
+    validator = Validator.from_config(workspace.config, workspace.folder)
+    check = remembered.checked([screen.forbidden, screen.private, example_check(validator)])
     report = build(
         ingredients,
         out,
         settings,
-        screen=screen,
-        checks=checks,
+        check=check,
+        compliance=screen.compliance,
         facts=facts,
         strict=strict,
         progress=progress,
     )
+    remembered.save()
     (workspace.store_folder / LAST_BUILD).write_text(str(out.resolve()), encoding="utf-8")
     return report
 
@@ -251,23 +261,19 @@ def _place(p: Pattern) -> tuple[str, str, int]:
     return p.source, p.path, p.start_byte
 
 
-def _digest(patterns: Iterable[Pattern]) -> str:
-    ids = hashlib.sha256()
-    for p in patterns:
-        ids.update(p.id.encode())
-    return ids.hexdigest()
-
-
 def read_history(
-    workspace: Workspace, sources: Iterable[Source], limit: int
+    workspace: Workspace, sources: Iterable[Source], limit: int, remembered: Remembered
 ) -> dict[tuple[str, str], list[Change]]:
     """What the last ``limit`` commits of each local checkout made of its functions, by file."""
+    from indexers.git import head_revision
     from indexers.git_history import read_changes
 
     found: dict[tuple[str, str], list[Change]] = defaultdict(list)
     for source in sources if limit else ():
         root = source_root(workspace, source.location)
         if (root / ".git").exists():
-            for change in read_changes(root, count=limit):
+            read = functools.partial(read_changes, root, count=limit)
+            key = repr((str(root), head_revision(root), limit))
+            for change in remembered.changes(key, read):
                 found[source.name, change.path].append(change)
     return found

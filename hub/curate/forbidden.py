@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 EVERYWHERE, EXTRA = "a name, everywhere", "a term of hub.toml"
-PROSE = {"", "markdown", "text"}
+PROSE = {"", "markdown", "restructuredtext", "text"}
 WRITTEN = re.compile(r"comment|string|heredoc_body|(?:^|_)text$")  # kinds of syntax nodes
 INSERTED = re.compile(r"interpolat|substitution")  # code inside a string
 IN_CLASS = (b"class C {\n", b"\n}")  # around a method, which some grammars know only there

@@ -134,7 +134,8 @@ def redact_pattern(
     text, findings = redact(pattern.text, keep)
     known = {finding.digest for finding in findings}
     names = ("signature", "docstring", "symbol", "path")
-    clean, further = redact_json({name: getattr(pattern, name) for name in names}, keep)
+    parts = {name: getattr(pattern, name) for name in names}
+    clean, further = redact_json(parts, keep) if find("\n".join(parts.values())) else ({}, [])
     findings = [replace(finding, place="text") for finding in findings]
     findings += [finding for finding in further if finding.digest not in known]
     return replace(pattern, text=text, **clean), findings

@@ -42,8 +42,7 @@ class Validator:
         self.place = ""  # of the row at hand
         forbidden = Rule("forbidden", "error", self._forbidden)
         length = Rule("length", "error", self._length)
-        duplicate = Rule("duplicate", "error", self._duplicate)
-        self.rules = (forbidden, *RULES, length, duplicate, *conventions)
+        self.rules = (forbidden, *RULES, length, *conventions)
 
     @classmethod
     def from_config(cls, config: Config, folder: Path) -> Self:
@@ -67,9 +66,15 @@ class Validator:
         self.place = f"row {number}" + (f" of {file}" if file else "")
         return [
             Finding(number, rule.name, rule.level, *problem)
-            for rule in self.rules
+            for rule in (*self.rules, Rule("duplicate", "error", self._duplicate))
             for problem in rule.check(row)
         ]
+
+    def broken_rule(self, data: Any) -> str:
+        """The first error-level rule that a row of ours breaks by itself; "" if it breaks none."""
+        row = read_row(data)
+        assert row is not None, data
+        return next((r.name for r in self.rules if r.level == "error" and any(r.check(row))), "")
 
     def _forbidden(self, row: Row) -> Iterator[Problem]:
         """No string of the row says who or what wrote the code."""

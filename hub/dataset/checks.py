@@ -53,8 +53,9 @@ class Found(NamedTuple):
 
 @dataclass(slots=True)
 class Compliance:
-    """All that was found, in order, and the licences of the sources."""
+    """All that was found, in order, what becomes of it, and the licences of the sources."""
 
+    actions: dict[str, Any]
     private: list[Found] = field(default_factory=list)
     forbidden: list[Found] = field(default_factory=list)
     licences: Mapping[str, Iterable[Licence]] = field(default_factory=dict)
@@ -62,9 +63,9 @@ class Compliance:
     def private_kinds(self) -> dict[str, int]:
         return dict(sorted(Counter(found.rule for found in self.private).items()))
 
-    def to_json(self, privacy: Privacy) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         return {
-            "actions": privacy.model_dump(),
+            "actions": self.actions,
             "private": [found._asdict() for found in self.private],
             "private_kinds": self.private_kinds(),
             "forbidden": [found._asdict() for found in self.forbidden],
@@ -82,9 +83,9 @@ class Screen:
         self, privacy: Privacy, forbidden: Forbidden, patterns: Iterable[Pattern] = ()
     ) -> None:
         """Of ``patterns`` comes the key of the report's hashes."""
-        self.privacy, self.terms = privacy, forbidden
-        self.compliance = Compliance()
         actions = privacy.model_dump()
+        self.terms = forbidden
+        self.compliance = Compliance(actions)
         self._keep = frozenset(group for group, action in actions.items() if action == "keep")
         self._drop = frozenset(group for group, action in actions.items() if action == "drop")
         self._tainted: dict[str, Found] = {}  # by the pattern's id

@@ -28,6 +28,7 @@ from hub.curate.taxonomy import UNCLASSIFIED, shipped_taxonomy
 from hub.preparing import with_ids
 from hub.store.embedding import pattern_vectors
 from hub.store.encoders import open_encoders
+from hub.syntax import PROSE
 from indexers.code import chunk_file
 from indexers.files import Skip, list_files, read_source
 from indexers.languages import EXTENSIONS
@@ -116,7 +117,7 @@ def read(repository: Repository, repos: Path, scratch: Path) -> list[Pattern]:
 
 def is_code(pattern: Pattern) -> bool:
     """Whether it is neither a test, by its path, nor prose."""
-    return "test" not in pattern.path.lower() and pattern.language not in ("markdown", "text")
+    return "test" not in pattern.path.lower() and pattern.language not in PROSE
 
 
 def drawn_from(patterns: Iterable[Pattern]) -> list[Pattern]:
