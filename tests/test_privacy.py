@@ -140,6 +140,8 @@ def test_keys_in_urls_are_replaced_and_the_rest_of_the_url_stays() -> None:
         f"a {AT} b.T",
         f"x = weights{AT}self.bias",
         f"logo{AT}2x.png",
+        f"```python\n{AT}pytest.mark.parametrize('x', [1])",
+        f"    pass\n{AT}app.route\n",
         f"http://user:password{AT}python.org/",
     ],
 )

@@ -41,7 +41,7 @@ QUERY_VALUE = re.compile(
     r"key|auth|secret|client_?secret|password|passwd|pwd|sig|signature|x-amz-signature|"
     r"x-amz-security-token|x-goog-signature|code|session_?id)=([A-Za-z0-9._~%+/=-]{8,})"
 )
-LOCAL_PART = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._%+-]*[A-Za-z0-9_+-])?$")
+LOCAL_PART = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._%+-]*[A-Za-z0-9_+-])?\Z")
 MAX_LOCAL_PART = 64
 DOMAIN = re.compile(
     r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.){1,8}[A-Za-z]{2,24}(?![\w(\[])"
@@ -50,7 +50,7 @@ NO_DOMAIN = re.compile(  # a file, or an attribute in a product of matrices
     r"(?i)\.(?:png|jpe?g|gif|svg|webp|ico|css|js|ts|py|json|html?|so|dll|exe|whl|gz|zip|service"
     r"|mT|data|weights?|bias|grad|shape|values|real|imag|inv)$"
 )
-URL_USER = re.compile(r"://[^\s/@]*:$")  # what follows is a password and a host
+URL_USER = re.compile(r"://[^\s/@]*:\Z")  # what follows is a password and a host
 # Each begins with a set of characters, at which alone the engine then tries it.
 PHONE = re.compile(
     r"[+(2-9](?<![\w.+/-][+(2-9])(?:"
@@ -64,7 +64,7 @@ IPV6 = re.compile(
     r"[23](?<![\w:.][23])[0-9A-Fa-f]{3}:[0-9A-Fa-f:]{3,40}(?:\.\d{1,3}){0,3}(?![\w:]|\.\w)"
 )
 VERSION_BEFORE = re.compile(
-    r"(?i)(?:version|release|revision|ver\.?|oid|section|chapter|v)\W{0,5}$"
+    r"(?i)(?:version|release|revision|ver\.?|oid|section|chapter|v)\W{0,5}\Z"
 )
 EVERYBODYS = [  # the same address on every machine, in every house
     ipaddress.ip_network(network)
