@@ -248,6 +248,7 @@ class Hub:
         out: str | Path,
         *,
         formats: Sequence[str] = (),
+        strict: bool = False,
         progress: Progress | None = None,
     ) -> BuildReport:
         """Make a dataset of everything indexed, clean, balanced and split, in the folder ``out``.
@@ -256,6 +257,8 @@ class Hub:
         replaced once the new one is whole.
 
         Raises:
+            FailedCheckError: ``strict``, and a row has a forbidden term; names each. Nothing is
+                written.
             HubError: nothing is indexed, a setting is wrong, no example is left, or ``out`` cannot
                 be written.
         """
@@ -265,7 +268,7 @@ class Hub:
         self._follow_config()
         return self._read(
             lambda retriever: build_dataset(
-                self.workspace, retriever, Path(out), formats, progress or silent
+                self.workspace, retriever, Path(out), formats, progress or silent, strict=strict
             )
         )
 

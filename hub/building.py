@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections import Counter, defaultdict
+from collections import defaultdict
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -15,12 +15,13 @@ from filelock import FileLock, Timeout
 from hub.curate.annotate import annotate
 from hub.curate.duplicates import find_duplicates
 from hub.curate.gaps import Made, find_gaps
+from hub.curate.licences import licences_of, told
 from hub.curate.linking import link_tests
 from hub.curate.taxonomy import taxonomy_of
 from hub.curate.validate import Validator
 from hub.dataset.build import Ingredients, build, checked_options, standing
 from hub.dataset.checking import LAST_BUILD, example_check, last_build, read_lines
-from hub.dataset.checks import forbidden, private
+from hub.dataset.checks import Screen
 from hub.dataset.generating import GENERATED, generate, generated
 from hub.dataset.handwritten import read_handwritten
 from hub.dataset.importing import read_imported
@@ -53,6 +54,8 @@ def build_dataset(
     out: Path,
     formats: Sequence[str],
     progress: Progress,
+    *,
+    strict: bool = False,
 ) -> BuildReport:
     """See :meth:`hub.api.Hub.build_dataset`."""
     lock = FileLock(workspace.store_folder / "dataset.lock")
@@ -66,7 +69,7 @@ def build_dataset(
         settings = workspace.config.dataset
         if formats:
             settings = settings.model_copy(update={"formats": list(formats)})
-        return _build(workspace, retriever, out, settings, progress)
+        return _build(workspace, retriever, out, settings, progress, strict=strict)
     finally:
         lock.release()
 
@@ -77,6 +80,8 @@ def _build(
     out: Path,
     settings: Dataset,
     progress: Progress,
+    *,
+    strict: bool,
 ) -> BuildReport:
     checked_options(out, settings)
     patterns, vectors = _read(retriever)
@@ -93,11 +98,13 @@ def _build(
         *read_imported(workspace.folder),
         *generated(workspace.folder / GENERATED, patterns),
     ]
-    private_data: Counter[str] = Counter()
+    licences = {s.name: licences_of(source_root(workspace, s.location)) for s in sources}
     facts: dict[str, Any] = {
         "command": f"patternhub dataset build {out.name}",
         "version": version("pattern-hub"),
         "settings": settings.model_dump(),
+        "privacy": workspace.config.privacy.model_dump(),
+        "licences": {name: told(each) for name, each in licences.items()},
         "sources": {source.name: source.revision for source in sources},
         "inputs": digest(
             rules_digest(),
@@ -107,26 +114,38 @@ def _build(
             [digest(p) for p in patterns],
             digest(changes),
             digest(own),
+            licences,
         ).hex(),
-        "private": private_data,
     }
     last = standing(out, facts["inputs"])
-    if last:
+    if last and not strict:  # what is there may have dropped rows for which strict fails
         return last
     found = _curated(workspace, patterns, vectors, progress)
+    screen = Screen(workspace.config.privacy, workspace.config.forbidden, patterns)
+    screen.compliance.licences = licences
+    progress("looking for private data", 0, 1)
     ingredients = Ingredients(
-        patterns=patterns,
+        patterns=[screen.pattern(p) for p in patterns],
         annotations=found.annotations,
         tests=found.tests,
         clusters=found.clusters,
         stand_ins=found.stand_ins,
-        changes=changes,
+        changes={(s, screen.path(path)): each for (s, path), each in changes.items()},
         own=own,
         vectors=vectors,
     )
     validator = Validator.from_config(workspace.config, workspace.folder)
-    check = remembered.checked([forbidden, private(private_data), example_check(validator)])
-    report = build(ingredients, out, settings, check=check, facts=facts, progress=progress)
+    check = remembered.checked([screen.forbidden, screen.private, example_check(validator)])
+    report = build(
+        ingredients,
+        out,
+        settings,
+        check=check,
+        compliance=screen.compliance,
+        facts=facts,
+        strict=strict,
+        progress=progress,
+    )
     remembered.save()
     (workspace.store_folder / LAST_BUILD).write_text(str(out.resolve()), encoding="utf-8")
     return report

@@ -34,7 +34,7 @@ class _Group(click.Group):
             return super().invoke(ctx)
         except HubError as error:
             click.echo(f"Error: {error}", err=True)
-            ctx.exit(2)
+            ctx.exit(error.exit_status)
         except BrokenPipeError:
             raise  # click ends quietly when the reader of a pipe has gone
         except OSError as error:  # mostly of standard output: what Hub raises is a HubError
@@ -316,15 +316,20 @@ def dataset() -> None:
 @dataset.command()
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--format", "formats", default="", help="Comma-separated; default: hub.toml's.")
+@click.option(
+    "--strict", is_flag=True, help="Fail (exit status 1) where a row has a forbidden term."
+)
 @json_option
 @click.pass_obj
-def build(folder: Path | None, out: Path, formats: str, as_json: bool) -> None:
+def build(folder: Path | None, out: Path, formats: str, strict: bool, as_json: bool) -> None:
     """Make a dataset in OUT: clean, balanced, split, with its card and report."""
     from hub.terminal import build_summary, index_progress
 
     wanted = [name.strip() for name in formats.split(",") if name.strip()]
     with index_progress() as progress:
-        report = open_hub(folder).build_dataset(out, formats=wanted, progress=progress)
+        report = open_hub(folder).build_dataset(
+            out, formats=wanted, strict=strict, progress=progress
+        )
     if as_json:
         print_json(report.to_json())
     else:

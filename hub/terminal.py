@@ -185,6 +185,7 @@ def build_summary(report: BuildReport) -> str:
         lines += [
             f"  {'':12} {count:7} dropped: {why}" for why, count in stage.dropped.most_common()
         ]
+    lines += [f"  private      {count:7} found: {kind}" for kind, count in report.private.items()]
     for what, short in (
         ("test rows", report.test_shortfall),
         ("examples to its floor", report.floor_shortfall),

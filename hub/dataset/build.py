@@ -28,7 +28,7 @@ from hub.dataset.remembered import digest
 from hub.dataset.report import page
 from hub.dataset.split import SIDES, Shares, split
 from hub.dataset.tasks import TASKS, Material
-from hub.errors import HubError
+from hub.errors import FailedCheckError, HubError
 from hub.reporting import silent
 from hub.types import Message
 
@@ -37,11 +37,13 @@ if TYPE_CHECKING:
 
     from hub.config import Dataset
     from hub.curate.annotate import Annotation
-    from hub.dataset.checks import Check
+    from hub.dataset.checks import Check, Compliance
     from hub.reporting import Progress
     from hub.types import Change, Example, Pattern, Vectors
 
 MANIFEST = "manifest.json"
+COMPLIANCE = "compliance.json"
+SHOWN = 20  # rows that are named where a strict build fails
 NEAR = 0.7  # Jaccard similarity of answers from which two examples of a task teach the same
 SHORT = 40  # tokens: of a shorter answer, the question decides too
 
@@ -69,6 +71,7 @@ class BuildReport:
     floor_shortfall: dict[str, int] = field(default_factory=dict)
     before: dict[str, int] = field(default_factory=dict)  # examples by category, unbalanced
     after: dict[str, int] = field(default_factory=dict)
+    private: dict[str, int] = field(default_factory=dict)  # findings by kind
     added: int = 0
     changed: int = 0
     removed: int = 0
@@ -101,12 +104,15 @@ def build(
     settings: Dataset,
     *,
     check: Check,
+    compliance: Compliance,
     facts: Mapping[str, Any],
+    strict: bool = False,
     progress: Progress = silent,
 ) -> BuildReport:
-    """Write the dataset; ``facts`` go into its manifest.
+    """Write the dataset; ``facts`` go into its manifest, ``compliance`` is what ``check`` found.
 
     Raises:
+        FailedCheckError: ``strict``, and an example has a forbidden term.
         HubError: a setting or ``out`` is wrong, or no example is left.
     """
     started = time.perf_counter()
@@ -114,6 +120,9 @@ def build(
     report = BuildReport(out=str(out))
     examples = list(_made(ingredients, settings, report, progress))
     examples = _checked(examples, check, settings, report, progress)
+    report.private = compliance.private_kinds()
+    if strict and compliance.forbidden:
+        raise FailedCheckError(_forbidden(compliance))
     examples = distinct(examples, report)
     report.before = _by_category(examples)
     kept, dropped = balance(examples, caps=settings.caps, task_share=settings.task_share)
@@ -130,7 +139,9 @@ def build(
     report.after = _by_category([e for side in SIDES for e in found.sides[side]])
     if not sum(report.rows.values()):
         raise HubError(_nothing_left(report))
-    _write(out, found.sides, ingredients, settings.formats, options, report, facts)
+    facts = {**facts, "private": report.private}
+    told = compliance.to_json()
+    _write(out, found.sides, ingredients, settings.formats, options, report, facts, told)
     report.seconds = time.perf_counter() - started
     return report
 
@@ -293,6 +304,15 @@ def _by_category(examples: Iterable[Example]) -> dict[str, int]:
     return dict(sorted(Counter(example.category for example in examples).items()))
 
 
+def _forbidden(compliance: Compliance) -> str:
+    found = compliance.forbidden
+    rows = len({each.where for each in found})
+    lines = [f"{rows} rows have a forbidden term; nothing was written", *map(str, found[:SHOWN])]
+    if len(found) > SHOWN:
+        lines.append(f"... and {len(found) - SHOWN} more")
+    return "\n  ".join(lines)
+
+
 def _nothing_left(report: BuildReport) -> str:
     told = [
         f"{stage.name}: {stage.kept} left"
@@ -310,6 +330,7 @@ def _write(
     options: Options,
     report: BuildReport,
     facts: Mapping[str, Any],
+    compliance: Mapping[str, Any],
 ) -> None:
     """The new folder beside the old one, then in its place."""
     out = out.resolve()
@@ -323,7 +344,10 @@ def _write(
                 _write_rows(folder, sides, name, options)
             _compare(out, new, report)
             examples = [example for side in sides.values() for example in side]
-            shown = page(out.name, ingredients, examples, report, ingredients.vectors)
+            _write_json(new / COMPLIANCE, compliance)
+            shown = page(
+                out.name, ingredients, examples, report, ingredients.vectors, compliance=compliance
+            )
             (new / "report.html").write_text(shown, encoding="utf-8")
             files = sorted(path for path in new.rglob("*") if path.is_file())
             manifest = {
