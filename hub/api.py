@@ -179,30 +179,43 @@ class Hub:
     ) -> DuplicatesReport:
         """Which patterns say the same, in clusters, and which one stands for each.
 
-        Only a report: nothing is removed.
+        Only a report: :meth:`leave_out` acts on it.
 
         Args:
             kind: Only this kind, such as "function", "method", "class" or "section".
             source: Only this source, by name.
-            threshold: The least cosine of semantic duplicates, from 0 to 1. Exact and
-                near-duplicates do not depend on it.
+            threshold: The least share of words that semantic duplicates have in common, from 0 to
+                1. Exact and near-duplicates do not depend on it.
             progress: Called with what is being done and how far it is.
 
         Raises:
             HubError: nothing is indexed, an unknown kind or source, or a threshold out of range.
         """
-        from hub.curate.duplicates import THRESHOLD, indexed_duplicates
+        from hub.curate.duplicates import find_duplicates
+        from hub.curate.semantic import SHARED
         from hub.reporting import silent
         from hub.search.ranking import Filters
 
-        return self._read(
-            lambda retriever: indexed_duplicates(
-                retriever,
-                filters=Filters(kind=kind, source=source),
-                threshold=THRESHOLD if threshold is None else threshold,
-                progress=progress or silent,
-            )
+        filters = Filters(kind=kind, source=source)
+        patterns, vectors = self._read(lambda retriever: retriever.matching(filters))
+        return find_duplicates(
+            patterns,
+            vectors,
+            threshold=SHARED if threshold is None else threshold,
+            progress=progress or silent,
         )
+
+    def leave_out(self, dropped: dict[str, str]) -> None:
+        """Leave patterns out of exports: each id with that of the pattern which stands for it.
+
+        They stay in the hub. Takes the place of what was left out before; nothing leaves out none.
+
+        Raises:
+            HubError: the record cannot be written.
+        """
+        from hub.curate.left_out import leave_out
+
+        leave_out(self.workspace.store_folder, dropped)
 
     def export(self, path: str | Path) -> ExportReport:
         """Write training examples (instruction to code) as JSON lines.
@@ -212,7 +225,8 @@ class Hub:
         """
         from hub.dataset.export import export
 
-        return self._read(lambda retriever: export(retriever.store, Path(path)))
+        folder = self.workspace.store_folder
+        return self._read(lambda retriever: export(retriever.store, Path(path), folder=folder))
 
     def tune(
         self,

@@ -188,9 +188,13 @@ def status(folder: Path | None, skipped: bool, as_json: bool) -> None:
 
 
 @main.command()
+@click.option("--apply", is_flag=True, help="Leave them out of exports; they stay in the hub.")
+@click.option("--undo", is_flag=True, help="Leave nothing out any more.")
 @click.option("--kind", help="Only this kind: function, method, class, module, section, ...")
 @click.option("--source", help="Only this source.")
-@click.option("--threshold", type=float, help="Least cosine of semantic duplicates, 0 to 1.")
+@click.option(
+    "--threshold", type=float, help="Least share of words semantic duplicates share; default .85."
+)
 @click.option(
     "--limit",
     "-n",
@@ -201,16 +205,27 @@ def status(folder: Path | None, skipped: bool, as_json: bool) -> None:
 )
 @json_option
 @click.pass_obj
-def dedup(folder: Path | None, limit: int, as_json: bool, **options: Any) -> None:
+def dedup(
+    folder: Path | None, /, apply: bool, undo: bool, limit: int, as_json: bool, **options: Any
+) -> None:
     """List patterns that say the same, in clusters, with the one that stands for each."""
     from hub.terminal import duplicates_text, index_progress
 
+    if apply and undo:
+        raise click.UsageError("--apply or --undo, not both")
+    hub = open_hub(folder)
+    if undo:
+        hub.leave_out({})
+        click.echo("no pattern is left out")
+        return
     with index_progress() as progress:
-        report = open_hub(folder).duplicates(progress=progress, **options)
+        report = hub.duplicates(progress=progress, **options)
+    if apply:
+        hub.leave_out(report.dropped)
     if as_json:
-        print_json(report.to_json())
+        print_json(report.to_json() | {"applied": apply})
     else:
-        click.echo(duplicates_text(report, limit=limit))
+        click.echo(duplicates_text(report, limit=limit, applied=apply))
 
 
 @main.command()

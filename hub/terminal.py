@@ -14,8 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from hub.curate.clusters import Cluster
-    from hub.curate.duplicates import DuplicatesReport
+    from hub.curate.duplicates import Cluster, DuplicatesReport
     from hub.doctor import Check
     from hub.reporting import IndexReport, Progress
     from hub.status import Status
@@ -26,13 +25,7 @@ if TYPE_CHECKING:
 SHOWN_LINES = 4  # of a hit's text
 SHOWN_MEMBERS = 10  # of a cluster
 PLAIN_EVERY = 10.0  # seconds between two lines where there is no terminal
-UNITS = {
-    "patterns": "B of source",
-    "vectors": "vectors",
-    "measuring": "tiers",
-    "reading": "patterns",
-    "comparing": "levels",
-}
+UNITS = {"patterns": "B of source", "vectors": "vectors", "measuring": "tiers"}
 STEPS = "steps"  # the unit of every other stage
 
 
@@ -215,30 +208,31 @@ def status_text(status: Status, *, with_files: bool) -> str:
     return "\n".join(lines)
 
 
-def duplicates_text(report: DuplicatesReport, *, limit: int) -> str:
-    """The largest ``limit`` clusters, what was left out, and how much could go."""
+def duplicates_text(report: DuplicatesReport, *, limit: int, applied: bool) -> str:
+    """The largest ``limit`` clusters, and how much could go or went."""
     lines = []
-    for number, cluster in enumerate(report.clusters[:limit], start=1):
-        lines += [*_cluster_lines(number, cluster), ""]
+    for cluster in report.clusters[:limit]:
+        lines += [*_cluster_lines(cluster), ""]
     if len(report.clusters) > limit:
         lines += [f"... {len(report.clusters) - limit} smaller clusters (-n shows more)", ""]
     lines.append(
-        f"{len(report.dropped)} of {report.total} patterns say what another says "
-        f"({report.ratio:.1%}): {len(report.clusters)} clusters, {_counts(report.levels())}, "
-        f"{report.tier} tier"
+        f"{len(report.dropped)} of {report.total} patterns say what another says, in "
+        f"{len(report.clusters)} clusters: {_counts(report.levels())}"
     )
+    if applied:
+        lines.append("exports leave them out; `patternhub dedup --undo` takes that back")
+    elif report.dropped:
+        lines.append("`patternhub dedup --apply` leaves them out of exports")
     return "\n".join(lines)
 
 
-def _cluster_lines(number: int, cluster: Cluster) -> list[str]:
-    kept = cluster.representative
-    lines = [f"{number:2}. {len(cluster)} patterns", f"  keep          {_named(kept)}"]
-    lines[0] += f"; the one to keep: {cluster.reason}"
-    for member in cluster.members[:SHOWN_MEMBERS]:
-        near = "" if member.neighbour.id == kept.id else f", like {_named(member.neighbour)}"
-        lines.append(f"  {member.level:8} {member.similarity:.2f} {_named(member.pattern)}{near}")
+def _cluster_lines(cluster: Cluster) -> list[str]:
+    lines = [f"keep          {_named(cluster.kept)}, {cluster.reason}"]
+    for m in cluster.members[:SHOWN_MEMBERS]:
+        like = "" if m.like.id == cluster.kept.id else f", like {_named(m.like)}"
+        lines.append(f"{m.level:8} {m.similarity:.2f} {_named(m.pattern)}{like}")
     if len(cluster.members) > SHOWN_MEMBERS:
-        lines.append(f"  ... {len(cluster.members) - SHOWN_MEMBERS} more (--json has all)")
+        lines.append(f"... {len(cluster.members) - SHOWN_MEMBERS} more (--json has all)")
     return lines
 
 

@@ -1,10 +1,13 @@
-"""Near-duplicates: MinHash proposes pairs, and each is then compared exactly.
+"""Near-duplicates: texts whose shingles have a Jaccard similarity of at least a threshold.
 
-MinHash with banding (Broder 1997; Leskovec, Rajaraman and Ullman, "Mining of Massive Datasets",
-chapter 3): two texts of Jaccard similarity J agree on all rows of a band with probability
-J ** rows. Enough short bands find nearly every pair; what they propose wrongly, the exact
-similarity rejects. The hash functions are multiply-shift (Dietzfelbinger et al. 1997), which numpy
-computes for a block of texts at once.
+:func:`near_pairs` is fast and misses a few: MinHash with banding (Broder 1997; Leskovec, Rajaraman
+and Ullman, "Mining of Massive Datasets", chapter 3) proposes pairs, and each is then compared
+exactly. Two texts of similarity J agree on all rows of a band with probability J ** rows; enough
+short bands find nearly every pair. The hash functions are multiply-shift (Dietzfelbinger et al.
+1997), which numpy computes for a block of texts at once.
+
+:func:`overlapping` misses none: what is held out must not leak. Two sets at the threshold share one
+of their rarest members (prefix filtering: Bayardo, Ma and Srikant 2007).
 """
 
 from __future__ import annotations
@@ -14,10 +17,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hub.curate.shingles import mixed
+from hub.curate.shingles import Sets, mixed, shingles, tokens
 
 if TYPE_CHECKING:
-    from hub.curate.shingles import Hashes, Pairs, Sets, Similarities
+    from collections.abc import Sequence
+
+    from hub.curate.shingles import Hashes, Pairs, Similarities
 
 ROWS = 4  # hashes a band
 MISSED = 0.003  # share of pairs exactly at the threshold that no band proposes
@@ -25,6 +30,7 @@ WINDOW = 32  # texts that a text is compared with in a band where many agree
 LOWEST = 0.3  # the number of bands grows with 1 / threshold ** ROWS
 SEED = 1997
 BLOCK = 1 << 15  # shingles hashed at once: what a processor's cache holds
+HELD_OUT_BLOCK = 32  # held-out texts joined at once
 
 
 def near_pairs(sets: Sets, threshold: float) -> tuple[Pairs, Similarities]:
@@ -32,8 +38,8 @@ def near_pairs(sets: Sets, threshold: float) -> tuple[Pairs, Similarities]:
 
     Every reported pair is verified; of the pairs there are, at least 1 - :data:`MISSED` are
     expected to be found. Where more than :data:`WINDOW` sets agree on a band, each is compared with
-    those that follow it only: sets in an order that has like texts together stay connected, and ten
-    thousand copies cost ten thousand times :data:`WINDOW`, not their square.
+    the first of them and those that follow it only: ten thousand copies cost ten thousand times
+    :data:`WINDOW`, not their square.
 
     Args:
         sets: Shingles of texts; an empty set is near to nothing.
@@ -49,6 +55,54 @@ def near_pairs(sets: Sets, threshold: float) -> tuple[Pairs, Similarities]:
         raise ValueError(f"a Jaccard threshold of {threshold}: from {LOWEST} to 1 is possible")
     candidates = _agreeing(band_keys(sets, band_count(threshold)))
     return sets.similar(candidates[sets.sizes[candidates[:, 0]] > 0], threshold)
+
+
+def overlapping(texts: Sequence[str], held_out: Sequence[str], threshold: float) -> list[int]:
+    """The indices of ``texts`` at Jaccard similarity ``threshold`` or more with a held-out text.
+
+    Exhaustive, as if every text were compared with every held-out one.
+
+    Raises:
+        ValueError: a threshold that is not above 0 and at most 1.
+    """
+    if not 0 < threshold <= 1:
+        raise ValueError(f"a Jaccard threshold of {threshold}: above 0 and at most 1 is possible")
+    sets = Sets.of([shingles(tokens(text)) for text in (*texts, *held_out)])
+    members, rows = _rarest(sets, threshold)
+    held = rows >= len(texts)
+    known, known_rows = members[~held], rows[~held]
+    found = np.zeros(len(texts), dtype=bool)
+    for start in range(len(texts), len(sets), HELD_OUT_BLOCK):
+        asked = (rows >= start) & (rows < start + HELD_OUT_BLOCK)
+        first = np.searchsorted(known, members[asked], side="left")
+        counts = np.searchsorted(known, members[asked], side="right") - first
+        at = np.repeat(first - (np.cumsum(counts) - counts), counts) + np.arange(counts.sum())
+        codes = np.unique(known_rows[at] * len(sets) + np.repeat(rows[asked], counts))
+        pairs, _ = sets.similar(np.stack(np.divmod(codes, len(sets)), axis=1), threshold)
+        if len(pairs):
+            found[pairs[:, 0]] = True  # and is not looked at again
+            left = ~found[known_rows]
+            known, known_rows = known[left], known_rows[left]
+    return np.flatnonzero(found).tolist()
+
+
+def _rarest(sets: Sets, threshold: float) -> tuple[Pairs, Pairs]:
+    """So many of each set's rarest members that two sets at the threshold share one of them.
+
+    Returns:
+        Members, as their places among all by how rare they are, in rising order; and their rows.
+    """
+    rows = np.repeat(np.arange(len(sets)), sets.sizes)
+    _, which, counts = np.unique(sets.members, return_inverse=True, return_counts=True)
+    place = np.empty(len(counts), dtype=np.int64)
+    place[np.argsort(counts, kind="stable")] = np.arange(len(counts))
+    members = place[which]
+    order = np.lexsort((members, rows))
+    nth = np.arange(len(rows)) - sets.starts[rows]
+    kept = nth <= sets.sizes[rows] - np.ceil(threshold * sets.sizes[rows])
+    members, rows = members[order][kept], rows[kept]
+    order = np.argsort(members, kind="stable")
+    return members[order], rows[order]
 
 
 def band_count(threshold: float) -> int:
@@ -92,11 +146,17 @@ def _agreeing(keys: Hashes) -> Pairs:
     for band in keys:
         order = np.argsort(band, kind="stable")
         ordered = band[order]
-        codes = [known]
+        same = np.flatnonzero(ordered[1:] == ordered[:-1]) + 1
+        if not len(same):
+            continue
+        starts = np.arange(size)
+        starts[same] = 0
+        first = np.maximum.accumulate(starts)  # of those that agree
+        codes = [known, order[first[same]] * size + order[same]]
         for step in range(1, min(WINDOW, size - 1) + 1):
-            at = np.flatnonzero(ordered[step:] == ordered[:-step])
-            if not len(at):
+            same = np.flatnonzero(first[step:] == first[:-step])
+            if not len(same):
                 break
-            codes.append(order[at] * size + order[at + step])
-        known = np.unique(np.concatenate(codes)) if len(codes) > 1 else known
+            codes.append(order[same] * size + order[same + step])
+        known = np.unique(np.concatenate(codes))
     return np.stack(np.divmod(known, max(size, 1)), axis=1)

@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from hub.curate.left_out import left_out
 from hub.errors import HubError
 from hub.store.cache import atomic_path
 
@@ -37,8 +38,10 @@ class ExportReport:
         return {"path": self.path, "written": self.written, "left_out": dict(self.left_out)}
 
 
-def export(store: PatternStore, path: Path) -> ExportReport:
+def export(store: PatternStore, path: Path, *, folder: Path) -> ExportReport:
     """Write one example per documented function, in the order of source, path and position.
+
+    ``folder`` is where the hub says which patterns are left out as duplicates.
 
     Raises:
         HubError: nothing is indexed, or by another model; or ``path`` cannot be written.
@@ -48,6 +51,10 @@ def export(store: PatternStore, path: Path) -> ExportReport:
     store.state()  # refuses what another model or version wrote
     patterns = [p for page, _ in store.pages() for p in page]
     patterns.sort(key=lambda p: (p.source, p.path, p.start_byte))
+    duplicates = left_out(folder, {p.id for p in patterns})
+    if duplicates:
+        report.left_out["duplicate"] = len(duplicates)
+        patterns = [p for p in patterns if p.id not in duplicates]
     try:
         with _writable(path) as target, target.open("w", encoding="utf-8") as file:
             for example in examples(patterns, report):
