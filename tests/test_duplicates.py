@@ -253,7 +253,7 @@ def test_a_renamed_and_reformatted_copy_has_the_same_words() -> None:
         ("rust", "fn Add<'a>(s: &'a str) -> char { let c = s.first(); c.or('x') }",
          "fn Plus<'a>(t: &'a str) -> char { let d = t.first(); d.or('x') }"),
         ("java", "int Add(List<Foo> all, int n) { for (Foo x : all) { n += x.size(); } return n; }",
-         "int Plus(List<Foo> of, int m)\n{ for (Foo y : of) { m += y.size(); } return m; }"),
+         "int Plus(List<Foo> items, int m)\n{ for (Foo y : items) { m += y.size(); } return m; }"),
         ("python", "def Add(a, *, b=1):\n    return [f'{a} or {x}' for x in call(b=b)]",
          'def Plus(n, *, m=1):\n    """Adds."""\n    return [f"{n} " "or {y}" for y in call(b=m)]'),
     ],

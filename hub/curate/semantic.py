@@ -32,6 +32,7 @@ SHARED = 0.85  # share of the longer one's words that the other has too, at leas
 KINDS = frozenset({"function", "method", "test"})
 BODY, SAID = 6, 2  # words of a body, and names among them, at least: stubs all look alike
 EDITED_BODY = 20  # words of a body in which an edit is small
+PLACES = 4  # in which an edited function differs, at most
 LONGEST = 1000  # words of the longest function in which an edit is looked for
 NEIGHBOURS = 50
 BLOCK = 1024  # rows multiplied at once
@@ -106,10 +107,12 @@ def shared(one: Code, other: Code, *, edited: bool) -> float:
     longest = max(len(one.words), len(other.words))
     if not edited or min(bodies) < EDITED_BODY or longest > LONGEST:
         return 0.0
-    matcher = SequenceMatcher(None, one.words, other.words, autojunk=False)
+    changes = SequenceMatcher(None, one.words, other.words, autojunk=False).get_opcodes()
+    if sum(change[0] != "equal" for change in changes) > PLACES:
+        return 0.0
     same, replaced, added = 0, 0, 0
     names: list[tuple[str, str]] = []
-    for change, start, end, other_start, other_end in matcher.get_opcodes():
+    for change, start, end, other_start, other_end in changes:
         if change == "equal":
             same += end - start
             names += zip(one.own[start:end], other.own[other_start:other_end], strict=True)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 HASH_COMMENTS = frozenset({"python", "ruby", "bash"})
 TYPE_FIRST = frozenset({"java", "c", "cpp", "csharp", "dart", "groovy"})  # `int x`, not `x: int`
+WITHOUT_DEFINER = frozenset({"javascript", "typescript", "tsx"})  # methods: `name(x) {`
 _KEYWORDS = (
     "and as assert async await break case catch class const continue def default del do elif else "
     "except export extends extern false False final finally fn for from fun func function if impl "
@@ -46,11 +47,10 @@ _INTERPOLATED = re.compile(r"\{[^{}]*\}")
 _NAME = re.compile(r"[^\W\d]\w*")
 _ACCESS = frozenset({".", "->", "::", "?."})
 _DEFINERS = frozenset({"def", "func", "function", "fn", "fun", "lambda"})
-_BINDERS = frozenset({"let", "const", "var", "mut", "as", "class"})
+_BINDERS = frozenset({"let", "const", "var", "mut", "class"})
 _LOOPS = frozenset({"for", "const", "let", "var"})  # what stands before names and `in` or `of`
 _OPENING, _CLOSING = frozenset("([{"), frozenset(")]}")
 _BODY = frozenset({"{", "=>"})
-_BEFORE_PARAMETER = frozenset("(,*&")
 _BETWEEN = frozenset("(),[]{}*&:")  # among names that are bound at once, and before a type
 _TYPE_ENDS = frozenset(">]*&")
 _AFTER_DECLARED = frozenset("=:;,)")
@@ -86,39 +86,50 @@ def code_of(text: str, *, language: str, symbol: str = "") -> Code:
         for match in _scanner(language).finditer(text)
         if match.lastgroup != "comment"
     ]
-    bound = set(_declared(tokens) if language in TYPE_FIRST else _bound(tokens))
+    bound = set(_declared(tokens) if language in TYPE_FIRST else _bound(tokens, language))
     own = {tokens[at][1] for at in bound} - {"_"}
     if language != "python":
         own = {name for name in own if not name[0].isupper()}  # that is a type
-    own.add(symbol.rpartition(".")[2])
+    *around, itself = symbol.split(".")  # its classes, and its own name where it is called
+    own = own.union(around) - {itself}
     words: list[str] = []
     names: list[str] = []
-    body, depth, before = 0, 0, ""
+    body, before = 0, ""
+    opened: list[str] = []  # brackets that are not closed
     for at, (kind, token) in enumerate(tokens):
-        depth += (token in _OPENING) - (token in _CLOSING)
+        if token in _OPENING:
+            opened.append(token)
+        elif token in _CLOSING and opened:
+            opened.pop()
         if kind == "string" and before == "string":
             words[-1] += _said(token, own)  # two in a row are one
         elif token not in _SKIPPED:
-            renamed = token in own and before not in _ACCESS
-            renamed = renamed and (at in bound or not _names_argument(tokens, at))
+            after = tokens[at + 1][1] if at + 1 < len(tokens) else ""
+            inside = opened[-1] if opened else ""
+            renamed = before not in _ACCESS and (
+                (token in own and (at in bound or not _is_key(language, inside, before, after)))
+                or (token == itself and (after in ("(", "<") or itself not in names))
+            )
             names.append(token if renamed else "")
             said = f'"{_said(token, own)}' if kind == "string" else token
             words.append(OWN if renamed else said)
-        if not body and (token in _BODY or (language == "python" and token == ":" and not depth)):
+        if not body and (token in _BODY or (language == "python" and token == ":" and not opened)):
             body = len(words)
         before = kind if kind == "string" else before if kind == "line" else token
     return Code(tuple(words), tuple(names), body or len(words))
 
 
+def _is_key(language: str, inside: str, before: str, after: str) -> bool:
+    """Whether a name is also that of a call's argument, or of a field: it is not the function's."""
+    if language == "python":
+        return inside == "(" and before in ("(", ",") and after == "="
+    shorthand = language == "rust" or language in WITHOUT_DEFINER
+    return shorthand and inside == "{" and before in ("{", ",") and after in (",", "}")
+
+
 def is_literal(word: str) -> bool:
     """Whether a word is a string or a number."""
     return word[0] == '"' or word[0].isdigit()
-
-
-def _names_argument(tokens: Sequence[Token], at: int) -> bool:
-    """Whether the token is the name of a call's argument: it is the other function's."""
-    around = [token for _, token in tokens[max(at - 1, 0) : at + 2]]
-    return len(around) == 3 and around[0] in ("(", ",", "\n") and around[2] == "="
 
 
 def _declared(tokens: Sequence[Token]) -> Iterator[int]:
@@ -133,16 +144,18 @@ def _declared(tokens: Sequence[Token]) -> Iterator[int]:
                 yield at
 
 
-def _bound(tokens: Sequence[Token]) -> Iterator[int]:
+def _bound(tokens: Sequence[Token], language: str) -> Iterator[int]:
     """Places of parameters, variables and inner functions where the name comes first."""
     depth = 0
-    yield from _parameters(tokens, 0)
-    for at, ((_, token), (kind, _)) in enumerate(pairwise(tokens)):
+    if language in WITHOUT_DEFINER:
+        yield from _parameters(tokens, 0)
+    for at, ((_, token), (kind, after)) in enumerate(pairwise(tokens)):
         depth += (token in _OPENING - {"{"}) - (token in _CLOSING - {"}"})
         if token in _DEFINERS:
             yield from _parameters(tokens, at + 1)
-        elif token in _BINDERS and kind == "name":
-            yield at + 1
+        elif token in _BINDERS or (token == "as" and language == "python"):
+            if kind == "name" and after not in KEYWORDS:
+                yield at + 1
         elif token in ("=", ":=", "=>", "in", "of"):
             places, stopped_at = _bound_before(tokens, at)
             if token in (":=", "=>") or (not depth if token == "=" else stopped_at in _LOOPS):
@@ -150,10 +163,10 @@ def _bound(tokens: Sequence[Token]) -> Iterator[int]:
 
 
 def _parameters(tokens: Sequence[Token], start: int) -> Iterator[int]:
-    """Places of names that follow a bracket, a comma or a star, up to where the body begins."""
+    """Places of names that follow a bracket or a comma, up to where the body begins."""
     depth, outer, before = 0, "", "," if start else ""
     for at, (kind, token) in enumerate(tokens[start : start + HEADER], start):
-        if kind == "line":
+        if kind == "line" or (token in "*&" and before in ("(", ",")):
             continue
         if depth < 0 or (depth == 0 and (token in _BODY or token == ":")):
             return
@@ -161,13 +174,16 @@ def _parameters(tokens: Sequence[Token], start: int) -> Iterator[int]:
             outer = token
         depth += (token in _OPENING) - (token in _CLOSING)
         listed = depth == 0 or (depth == 1 and outer == "(")
-        if kind == "name" and listed and before in _BEFORE_PARAMETER:
+        if kind == "name" and listed and before in ("(", ","):
             yield at
         before = token
 
 
 def _bound_before(tokens: Sequence[Token], end: int) -> tuple[list[int], str]:
-    """Places of the names right before ``end``, alone or in a list, and the token before them."""
+    """Places of the names right before ``end``, alone or in a list, and the token before them.
+
+    Fields, items and types are left out.
+    """
     found: list[int] = []
     depth = 0
     after = ""
@@ -177,11 +193,13 @@ def _bound_before(tokens: Sequence[Token], end: int) -> tuple[list[int], str]:
         is_name = kind == "name" and token not in KEYWORDS
         if kind == "line" and depth:
             continue
-        if depth < 0 or (is_name and after == "name") or not (is_name or token in _BETWEEN):
+        if token in _ACCESS or (is_name and after == "["):
+            found.clear()
+        elif depth < 0 or (is_name and after == "name") or not (is_name or token in _BETWEEN):
             return found, token  # of the line before: the statement begins here
-        if is_name:
+        elif is_name and after not in _ACCESS:
             found.append(at)
-        after = kind
+        after = kind if is_name and after != "[" else token
     return found, ""
 
 
