@@ -193,7 +193,7 @@ def status(folder: Path | None, skipped: bool, as_json: bool) -> None:
 @click.option("--kind", help="Only this kind: function, method, class, module, section, ...")
 @click.option("--source", help="Only this source.")
 @click.option(
-    "--threshold", type=float, help="Least share of words semantic duplicates share; default .85."
+    "--threshold", type=float, help="Least share of words semantic duplicates share; default .9."
 )
 @click.option(
     "--limit",

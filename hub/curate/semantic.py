@@ -5,9 +5,9 @@ all with all, a block at a time. The code decides (hub/curate/shape.py), because
 calls functions duplicates that differ in the one word that matters, and ranks renamed copies low.
 
 Two functions are duplicates if their words are the same but for names of their own, one renamed
-into the other consistently; or, in different files, if one has some more words, or another literal
-in one place. No edit is forgiven within a file: what stands side by side and differs a little was
-meant to.
+into the other consistently; or, in different files, if one has a few more words in a few places. A
+word in the place of another is no small edit, be it a literal: siblings differ in just that. Nor is
+any edit within a file: what stands side by side and differs a little was meant to.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hub.curate.shape import code_of, is_literal
+from hub.curate.shape import code_of
 from hub.curate.shingles import Sets, token_hash
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from hub.curate.shingles import Hashes, Pairs, Similarities
     from hub.types import Pattern, Vectors
 
-SHARED = 0.85  # share of the longer one's words that the other has too, at least
+SHARED = 0.9  # share of the longer one's words that the other has too, at least
 KINDS = frozenset({"function", "method", "test"})
 BODY, SAID = 6, 2  # words of a body, and names among them, at least: stubs all look alike
 EDITED_BODY = 20  # words of a body in which an edit is small
@@ -71,7 +71,7 @@ def semantic_pairs(
             one, other = patterns[left], patterns[right]
             beside = (one.source, one.path) == (other.source, other.path)
             share = shared(codes[left], codes[right], edited=not beside)
-            if share >= threshold:
+            if share and share >= threshold:
                 pairs.append((left, right))
                 shares.append(share)
     found = np.array(pairs, dtype=np.int64).reshape(-1, 2)
@@ -110,23 +110,15 @@ def shared(one: Code, other: Code, *, edited: bool) -> float:
     changes = SequenceMatcher(None, one.words, other.words, autojunk=False).get_opcodes()
     if sum(change[0] != "equal" for change in changes) > PLACES:
         return 0.0
-    same, replaced, added = 0, 0, 0
+    same = 0
     names: list[tuple[str, str]] = []
     for change, start, end, other_start, other_end in changes:
         if change == "equal":
             same += end - start
             names += zip(one.own[start:end], other.own[other_start:other_end], strict=True)
         elif change == "replace":
-            if (end - start, other_end - other_start) != (1, 1):
-                return 0.0
-            if not is_literal(one.words[start]) or not is_literal(other.words[other_start]):
-                return 0.0
-            replaced += 1
-        else:
-            added += 1
-    if replaced > 1 or (replaced and added) or not _renamed_consistently(names):
-        return 0.0
-    return same / longest
+            return 0.0
+    return same / longest if _renamed_consistently(names) else 0.0
 
 
 def _renamed_consistently(names: Iterable[tuple[str, str]]) -> bool:

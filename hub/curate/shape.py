@@ -76,7 +76,7 @@ class Code:
     def said(self) -> set[str]:
         """What the body names: no keyword, mark or name of its own."""
         words = set(self.words[self.body :]) - KEYWORDS - {OWN}
-        return {word for word in words if word[0].isalnum() or word[0] in '_"'}
+        return {word for word in words if word[0].isalnum() or word[0] in "_\"'"}
 
 
 def code_of(text: str, *, language: str, symbol: str = "") -> Code:
@@ -92,6 +92,7 @@ def code_of(text: str, *, language: str, symbol: str = "") -> Code:
         own = {name for name in own if not name[0].isupper()}  # that is a type
     *around, itself = symbol.split(".")  # its classes, and its own name where it is called
     own = own.union(around) - {itself}
+    recursive = language not in TYPE_FIRST  # there another function of that name may be meant
     words: list[str] = []
     names: list[str] = []
     body, before = 0, ""
@@ -108,10 +109,10 @@ def code_of(text: str, *, language: str, symbol: str = "") -> Code:
             inside = opened[-1] if opened else ""
             renamed = before not in _ACCESS and (
                 (token in own and (at in bound or not _is_key(language, inside, before, after)))
-                or (token == itself and (after in ("(", "<") or itself not in names))
+                or (token == itself and (itself not in names or (recursive and after == "(")))
             )
             names.append(token if renamed else "")
-            said = f'"{_said(token, own)}' if kind == "string" else token
+            said = _quoted(token, own, language) if kind == "string" else token
             words.append(OWN if renamed else said)
         if not body and (token in _BODY or (language == "python" and token == ":" and not opened)):
             body = len(words)
@@ -125,11 +126,6 @@ def _is_key(language: str, inside: str, before: str, after: str) -> bool:
         return inside == "(" and before in ("(", ",") and after == "="
     shorthand = language == "rust" or language in WITHOUT_DEFINER
     return shorthand and inside == "{" and before in ("{", ",") and after in (",", "}")
-
-
-def is_literal(word: str) -> bool:
-    """Whether a word is a string or a number."""
-    return word[0] == '"' or word[0].isdigit()
 
 
 def _declared(tokens: Sequence[Token]) -> Iterator[int]:
@@ -210,6 +206,12 @@ def _said(string: str, own: Collection[str]) -> str:
         return _NAME.sub(lambda name: OWN if name[0] in own else name[0], inside[0])
 
     return _INTERPOLATED.sub(replaced, string.lstrip("rRbBuUfF").strip("\"'`"))
+
+
+def _quoted(string: str, own: Collection[str], language: str) -> str:
+    """A string literal with one quote in front, in which a character is told from a text."""
+    alike = language == "python" or language in WITHOUT_DEFINER
+    return ('"' if alike else string[0]) + _said(string, own)
 
 
 @functools.cache
