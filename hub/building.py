@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 from hub.curate.annotate import annotate
 from hub.curate.duplicates import find_duplicates
 from hub.curate.gaps import Made, find_gaps
+from hub.curate.left_out import left_out
 from hub.curate.linking import link_tests
 from hub.curate.taxonomy import taxonomy_of
 from hub.curate.validate import Validator
@@ -130,13 +131,10 @@ class _Curated:
 def _curated(
     workspace: Workspace, patterns: Sequence[Pattern], vectors: Vectors, progress: Progress
 ) -> _Curated:
-    duplicates = find_duplicates(patterns, vectors, tier="fast", progress=progress)
-    clusters = {
-        p.id: number
-        for number, cluster in enumerate(duplicates.clusters)
-        for p in (cluster.representative, *(member.pattern for member in cluster.members))
-    }
-    stand_ins = frozenset(member.pattern.id for member in duplicates.dropped)
+    duplicates = find_duplicates(patterns, vectors, progress=progress)
+    clusters = {id_: n for n, cluster in enumerate(duplicates.clusters) for id_ in cluster.ids}
+    applied = left_out(workspace.store_folder, {p.id for p in patterns})
+    stand_ins = frozenset([*duplicates.dropped, *applied])
     progress("linking tests", 0, 1)
     tests = link_tests(patterns)
     progress("annotating", 0, 1)

@@ -17,7 +17,7 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from hub.curate.clusters import components
+from hub.curate.duplicates import NEAR, give_way
 from hub.curate.near import near_pairs
 from hub.curate.shingles import Sets, shingles, tokens
 from hub.dataset.balance import balance, shortfalls
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from hub.types import Change, Example, Pattern, Vectors
 
 MANIFEST = "manifest.json"
-NEAR = 0.7  # Jaccard similarity of answers from which two examples of a task teach the same
 SHORT = 40  # tokens: of a shorter answer, the question decides too
 
 
@@ -216,21 +215,16 @@ def _checked(
 
 
 def distinct(examples: Sequence[Example], report: BuildReport) -> list[Example]:
-    """One of every group of examples that teach a task the same, the best; in their order."""
+    """Examples, in their order, without those that teach a task what a better one teaches."""
     stage = Stage("deduplicated", 0)
     drop: set[int] = set()
     by_task: dict[str, list[int]] = defaultdict(list)
     for row, example in enumerate(examples):
         by_task[example.task].append(row)
     for rows in by_task.values():
+        rows.sort(key=lambda row: _rank(examples[row]))
         sets = Sets.of(shingles(_telling(examples[row])) for row in rows)
-        pairs, _ = near_pairs(sets, NEAR)
-        for group in components(len(rows), pairs.tolist()):
-            ranked = sorted(
-                (rows[i] for i in group),
-                key=lambda r: (-examples[r].quality, identity(examples[r])),
-            )
-            drop.update(ranked[1:])
+        drop.update(rows[worse] for worse in give_way(near_pairs(sets, NEAR)[0]))
     stage.dropped["says what a better example says"] = len(drop)
     stage.kept = len(examples) - len(drop)
     report.stages.append(stage)

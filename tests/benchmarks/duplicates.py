@@ -24,9 +24,9 @@ from random import Random
 from typing import TYPE_CHECKING
 
 import numpy as np
+from hub.curate.clusters import Link, components
 
 from hub.config import Embedding
-from hub.curate.clusters import Link, components
 from hub.curate.duplicates import NEAR, find_duplicates
 from hub.curate.near import near_pairs
 from hub.curate.semantic import KINDS as FUNCTIONS
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from hub.curate.clusters import Cluster
+
     from hub.types import Pattern, Vectors
 
 PERMUTATIONS = 250  # of datasketch
