@@ -229,7 +229,7 @@ def annotate(folder: Path | None, category: str | None, as_json: bool) -> None:
 @click.option("--kind", help="Only this kind: function, method, class, module, section, ...")
 @click.option("--source", help="Only this source.")
 @click.option(
-    "--threshold", type=float, help="Least share of words semantic duplicates share; default 0.9."
+    "--threshold", type=float, help="Least share of words semantic duplicates share; default 0.85."
 )
 @click.option(
     "--limit",

@@ -5,9 +5,10 @@ all with all, a block at a time. The code decides (hub/curate/shape.py), because
 calls functions duplicates that differ in the one word that matters, and ranks renamed copies low.
 
 Two functions are duplicates if their words are the same but for names of their own, one renamed
-into the other consistently; or, in different files, if one has a few more words in a few places. A
-word in the place of another is no small edit, be it a literal: siblings differ in just that. Nor is
-any edit within a file: what stands side by side and differs a little was meant to.
+into the other consistently; or, in different files, if one has a few more words in a few places.
+But for one literal, a word in the place of another is no small edit: siblings differ in just that.
+Nor is any edit within a file: what stands side by side and differs a little was meant to; nor any
+other literal of a test, which is there for just that.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hub.curate.shape import code_of
+from hub.curate.linking import in_test_file
+from hub.curate.shape import KEYWORDS, code_of
 from hub.curate.shingles import Sets, token_hash
 
 if TYPE_CHECKING:
@@ -28,13 +30,13 @@ if TYPE_CHECKING:
     from hub.curate.shingles import Hashes, Pairs, Similarities
     from hub.types import Pattern, Vectors
 
-SHARED = 0.9  # share of the longer one's words that the other has too, at least
+SHARED = 0.85  # share of the longer one's words that the other has too, at least
 KINDS = frozenset({"function", "method", "test"})
 BODY, SAID = 6, 2  # words of a body, and names among them, at least: stubs all look alike
 EDITED_BODY = 20  # words of a body in which an edit is small
 PLACES = 4  # in which an edited function differs, at most
 LONGEST = 1000  # words of the longest function in which an edit is looked for
-NEIGHBOURS = 50
+NEIGHBOURS = 200
 BLOCK = 1024  # rows multiplied at once
 SCALE = 2048  # of vectors as whole numbers, whose products are below 2 ** 24
 
@@ -70,7 +72,8 @@ def semantic_pairs(
         for left, right in np.array(rows)[near].tolist():
             one, other = patterns[left], patterns[right]
             beside = (one.source, one.path) == (other.source, other.path)
-            share = shared(codes[left], codes[right], edited=not beside)
+            literals = int(not any(p.kind == "test" or in_test_file(p) for p in (one, other)))
+            share = shared(codes[left], codes[right], edited=not beside, literals=literals)
             if share and share >= threshold:
                 pairs.append((left, right))
                 shares.append(share)
@@ -99,8 +102,11 @@ def nearest(vectors: Vectors, count: int) -> Pairs:
     return np.stack(np.divmod(np.unique(np.concatenate(codes)), max(size, 1)), axis=1)
 
 
-def shared(one: Code, other: Code, *, edited: bool) -> float:
-    """The share of the longer one's words that both have in the same order; 0 of other code."""
+def shared(one: Code, other: Code, *, edited: bool, literals: int) -> float:
+    """The share of the longer one's words that both have in the same order; 0 of other code.
+
+    Where they may be ``edited``, so many ``literals`` may be others.
+    """
     if one.words == other.words:
         return float(_renamed_consistently(zip(one.own, other.own, strict=True)))
     bodies = [len(code.words) - code.body for code in (one, other)]
@@ -111,20 +117,35 @@ def shared(one: Code, other: Code, *, edited: bool) -> float:
     if sum(change[0] != "equal" for change in changes) > PLACES:
         return 0.0
     same = 0
+    replaced = 0
     names: list[tuple[str, str]] = []
     for change, start, end, other_start, other_end in changes:
         if change == "equal":
             same += end - start
             names += zip(one.own[start:end], other.own[other_start:other_end], strict=True)
-        elif change == "replace":
-            return 0.0
-    return same / longest if _renamed_consistently(names) else 0.0
+        else:
+            pieces = one.words[start:end], other.words[other_start:other_end]
+            replaced += change == "replace"
+            if not (_both_literals(*pieces) if change == "replace" else _says_more(*pieces)):
+                return 0.0
+    return same / longest if replaced <= literals and _renamed_consistently(names) else 0.0
 
 
 def _renamed_consistently(names: Iterable[tuple[str, str]]) -> bool:
     """Whether each name of one side stands for one name of the other, and the other way round."""
     pairs = {pair for pair in names if pair[0]}
     return len({one for one, _ in pairs}) == len(pairs) == len({other for _, other in pairs})
+
+
+def _both_literals(one: Sequence[str], other: Sequence[str]) -> bool:
+    words = [*one, *other]
+    return len(one) == len(other) == 1 and all(w[0].isdigit() or w[0] in "\"'`" for w in words)
+
+
+def _says_more(one: Sequence[str], other: Sequence[str]) -> bool:
+    """Whether what only one side has is more than a `not`, an `await` or an operator."""
+    first, *more = (*one, *other)
+    return bool(more) or (first not in KEYWORDS and (first[0].isalnum() or first[0] in "_\"'`"))
 
 
 def _counted(words: Sequence[str]) -> Hashes:

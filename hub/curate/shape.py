@@ -10,8 +10,10 @@ time linear in the text.
 
 from __future__ import annotations
 
+import ast
 import functools
 import re
+import warnings
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -42,7 +44,7 @@ _PREFIX = r"(?:\b[rRbBuUfF]{1,2}(?=[\"']))?"
 _HASH_COMMENTS = rf"^[ \t]*[rRbBuU]{{0,2}}(?:{_TRIPLE})|\#.*"  # and docstrings
 _SLASH_COMMENTS = r"/\*(?s:.*?)(?:\*/|\Z)|//.*"
 _MARK = r"(?P<mark>->|::|\?\.|[=!<>:]=|=>|[^\w\s])"
-_CODE = rf"(?P<line>(?<!,)\n)|(?P<number>\b\d[\w.]*)|(?P<name>[^\W\d][\w$]*)|{_MARK}"
+_CODE = rf"(?P<line>(?<!,)\n)|(?P<number>\b\d[\w.]*(?:(?<=[eE])[-+]\d+)?)|(?P<name>[^\W\d][\w$]*)|{_MARK}"
 _INTERPOLATED = re.compile(r"\{[^{}]*\}")
 _NAME = re.compile(r"[^\W\d]\w*")
 _ACCESS = frozenset({".", "->", "::", "?."})
@@ -102,8 +104,11 @@ def code_of(text: str, *, language: str, symbol: str = "") -> Code:
             opened.append(token)
         elif token in _CLOSING and opened:
             opened.pop()
-        if kind == "string" and before == "string":
-            words[-1] += _said(token, own)  # two in a row are one
+        if token == ")" and at and tokens[at - 1][1] == "(":  # a class, or a call of it
+            words.append("()")
+            names.append("")
+        elif kind == "string" and before == "string":
+            words[-1] += _said(token, own, language)  # two in a row are one
         elif token not in _SKIPPED:
             after = tokens[at + 1][1] if at + 1 < len(tokens) else ""
             inside = opened[-1] if opened else ""
@@ -113,6 +118,8 @@ def code_of(text: str, *, language: str, symbol: str = "") -> Code:
             )
             names.append(token if renamed else "")
             said = _quoted(token, own, language) if kind == "string" else token
+            if kind == "number" and language == "python":
+                said = _value(token) or token
             words.append(OWN if renamed else said)
         if not body and (token in _BODY or (language == "python" and token == ":" and not opened)):
             body = len(words)
@@ -199,19 +206,37 @@ def _bound_before(tokens: Sequence[Token], end: int) -> tuple[list[int], str]:
     return found, ""
 
 
-def _said(string: str, own: Collection[str]) -> str:
+def _said(string: str, own: Collection[str], language: str) -> str:
     """A string literal without its quotes, and with own names replaced where it interpolates."""
+    if language == "python" and (value := _value(string)) is not None:
+        return value
+    quote = next(char for char in string if char in "\"'`")
+    prefix = string.partition(quote)[0]
+    mark = quote * (3 if string[len(prefix) :].startswith(quote * 3) else 1)
+    said = string[len(prefix) + len(mark) :].removesuffix(mark)
 
     def replaced(inside: re.Match[str]) -> str:
         return _NAME.sub(lambda name: OWN if name[0] in own else name[0], inside[0])
 
-    return _INTERPOLATED.sub(replaced, string.lstrip("rRbBuUfF").strip("\"'`"))
+    return _INTERPOLATED.sub(replaced, said)
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def _value(literal: str) -> str | None:
+    """What a literal of Python stands for, however it is written; None of an f-string."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of escapes that mean nothing
+            value = ast.literal_eval(literal)
+    except (SyntaxError, ValueError, MemoryError):
+        return None
+    return value if isinstance(value, str) else repr(value)
 
 
 def _quoted(string: str, own: Collection[str], language: str) -> str:
     """A string literal with one quote in front, in which a character is told from a text."""
     alike = language == "python" or language in WITHOUT_DEFINER
-    return ('"' if alike else string[0]) + _said(string, own)
+    return ('"' if alike else string[0]) + _said(string, own, language)
 
 
 @functools.cache
