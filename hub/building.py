@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
+import functools
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -19,12 +19,13 @@ from hub.curate.left_out import left_out
 from hub.curate.linking import link_tests
 from hub.curate.taxonomy import taxonomy_of
 from hub.curate.validate import Validator
-from hub.dataset.build import Ingredients, build, checked_options
+from hub.dataset.build import Ingredients, build, checked_options, standing
 from hub.dataset.checking import LAST_BUILD, example_check, last_build, read_lines
 from hub.dataset.checks import forbidden, private
 from hub.dataset.generating import GENERATED, generate, generated
 from hub.dataset.handwritten import read_handwritten
 from hub.dataset.importing import read_imported
+from hub.dataset.remembered import FOLDER, Remembered, digest, rules_digest
 from hub.dataset.split import SIDES
 from hub.dataset.tasks import FUNCTIONS
 from hub.errors import HubError
@@ -80,12 +81,39 @@ def _build(
 ) -> BuildReport:
     checked_options(out, settings)
     patterns, vectors = _read(retriever)
-    generation = retriever.current().snapshot.generation
     manifest = Manifest(workspace.manifest_path)
     try:
         sources = manifest.sources()
     finally:
         manifest.close()
+    config = workspace.config.model_dump_json()
+    remembered = Remembered(workspace.store_folder / FOLDER, config)
+    changes = read_history(workspace, sources, settings.commits, remembered)
+    own = [
+        *read_handwritten(workspace.folder),
+        *read_imported(workspace.folder),
+        *generated(workspace.folder / GENERATED, patterns),
+    ]
+    private_data: Counter[str] = Counter()
+    facts: dict[str, Any] = {
+        "command": f"patternhub dataset build {out.name}",
+        "version": version("pattern-hub"),
+        "settings": settings.model_dump(),
+        "sources": {source.name: source.revision for source in sources},
+        "inputs": digest(
+            rules_digest(),
+            config,
+            settings,
+            retriever.store.state(),
+            [digest(p) for p in patterns],
+            digest(changes),
+            digest(own),
+        ).hex(),
+        "private": private_data,
+    }
+    last = standing(out, facts["inputs"])
+    if last:
+        return last
     found = _curated(workspace, patterns, vectors, progress)
     ingredients = Ingredients(
         patterns=patterns,
@@ -93,27 +121,14 @@ def _build(
         tests=found.tests,
         clusters=found.clusters,
         stand_ins=found.stand_ins,
-        changes=read_history(workspace, sources, settings.commits),
-        own=[
-            *read_handwritten(workspace.folder),
-            *read_imported(workspace.folder),
-            *generated(workspace.folder / GENERATED, patterns),
-        ],
+        changes=changes,
+        own=own,
         vectors=vectors,
     )
-    private_data: Counter[str] = Counter()
-    facts: dict[str, Any] = {
-        "command": f"patternhub dataset build {out.name}",
-        "version": version("pattern-hub"),
-        "generation": generation,
-        "settings": settings.model_dump(),
-        "sources": {source.name: source.revision for source in sources},
-        "patterns": _digest(patterns),
-        "private": private_data,
-    }
     validator = Validator.from_config(workspace.config, workspace.folder)
-    checks = [forbidden, private(private_data), example_check(validator)]
-    report = build(ingredients, out, settings, checks=checks, facts=facts, progress=progress)
+    check = remembered.checked([forbidden, private(private_data), example_check(validator)])
+    report = build(ingredients, out, settings, check=check, facts=facts, progress=progress)
+    remembered.save()
     (workspace.store_folder / LAST_BUILD).write_text(str(out.resolve()), encoding="utf-8")
     return report
 
@@ -225,23 +240,19 @@ def _place(p: Pattern) -> tuple[str, str, int]:
     return p.source, p.path, p.start_byte
 
 
-def _digest(patterns: Iterable[Pattern]) -> str:
-    ids = hashlib.sha256()
-    for p in patterns:
-        ids.update(p.id.encode())
-    return ids.hexdigest()
-
-
 def read_history(
-    workspace: Workspace, sources: Iterable[Source], limit: int
+    workspace: Workspace, sources: Iterable[Source], limit: int, remembered: Remembered
 ) -> dict[tuple[str, str], list[Change]]:
     """What the last ``limit`` commits of each local checkout made of its functions, by file."""
+    from indexers.git import head_revision
     from indexers.git_history import read_changes
 
     found: dict[tuple[str, str], list[Change]] = defaultdict(list)
     for source in sources if limit else ():
         root = source_root(workspace, source.location)
         if (root / ".git").exists():
-            for change in read_changes(root, count=limit):
+            read = functools.partial(read_changes, root, count=limit)
+            key = repr((str(root), head_revision(root), limit))
+            for change in remembered.changes(key, read):
                 found[source.name, change.path].append(change)
     return found

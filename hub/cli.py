@@ -469,8 +469,13 @@ def compare(folder: Path | None, as_json: bool) -> None:
 
 @main.command()
 @click.argument("repository", type=click.Path(path_type=Path), default=".", metavar="[PATH]")
-@click.option("--count", type=click.IntRange(1), help="Read the newest N commits only.")
-@click.option("--since", type=click.DateTime(["%Y-%m-%d"]), help="Read back to this day (UTC).")
+@click.option("--count", type=click.IntRange(1), metavar="N", help="Read the newest N commits.")
+@click.option(
+    "--since",
+    type=click.DateTime(["%Y-%m-%d"]),
+    metavar="YYYY-MM-DD",
+    help="Read back to this day (UTC).",
+)
 @click.option(
     "--output", "-o", type=click.Path(path_type=Path), help="Write changes as JSON lines."
 )

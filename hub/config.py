@@ -258,7 +258,8 @@ class Config(_Section):
     targets: list[Target] = Field(default=[], description=str(Target.__doc__))
     taxonomy: Taxonomy = Taxonomy()
     categories: list[Category] = Field(
-        default=[], description="categories of your own, instead of a shipped taxonomy's"
+        default=[],
+        description="categories of your own, a table each, instead of a shipped taxonomy's",
     )
 
 

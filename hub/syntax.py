@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from tree_sitter import Node
     from tree_sitter_language_pack import SupportedLanguage
 
-PROSE = frozenset({"text", "markdown"})  # languages without a grammar
+PROSE = frozenset({"text", "markdown", "restructuredtext"})  # languages without a grammar
 _CLOSER = re.compile(r"[\s})\];,]+|end")
 
 

@@ -171,6 +171,8 @@ def export_summary(report: ExportReport) -> str:
 def build_summary(report: BuildReport) -> str:
     """What was built, what each step dropped, and what is short."""
     sides = ", ".join(f"{side} {count}" for side, count in report.rows.items() if count)
+    if report.unchanged:
+        return f"{report.out} is up to date: {sides}"
     lines = [
         f"wrote {sum(report.rows.values())} examples to {report.out}: {sides}",
         f"  updated    {report.added + report.changed + report.removed} examples: "

@@ -11,7 +11,7 @@ from tree_sitter import Parser
 from tree_sitter_language_pack import get_language
 
 from hub.errors import HubError
-from indexers.docs import section_spans, text_spans
+from indexers.docs import rest_spans, section_spans, text_spans
 from indexers.languages import GRAMMARS, LANGUAGES, detect_language
 from indexers.outline import outline
 from indexers.spans import Source, Span, to_chunks
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CHUNKER_VERSION", "LANGUAGES", "chunk_file", "detect_language", "parse"]
 
-CHUNKER_VERSION = 2  # raise it whenever the same file would be cut or named differently
+CHUNKER_VERSION = 3  # raise it whenever the same file would be cut or named differently
 _HEAD = 8192
 
 
@@ -52,6 +52,8 @@ def _spans(source: Source, language: str) -> list[Span]:
         return text_spans()
     if language == "markdown":
         return section_spans(source.data)
+    if language == "restructuredtext":
+        return rest_spans(source.data)
     grammar = GRAMMARS[language]
     return outline(source, grammar, parse(grammar.name, source.data).root_node)
 

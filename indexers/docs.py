@@ -1,6 +1,6 @@
-"""Markdown by section, and plain text by paragraph.
+"""Markdown and reStructuredText by section, and plain text by paragraph.
 
-A line scanner, not the tree-sitter grammar: that one crashes the process on a thousand nested
+Line scanners, not tree-sitter grammars: that of Markdown crashes the process on a thousand nested
 block quotes, and sections need only headings, fences, comments and front matter.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field, replace
 from itertools import accumulate, pairwise
+from typing import NamedTuple
 
 from indexers.spans import BOM, Span
 
@@ -21,6 +22,11 @@ _RAW_HTML = re.compile(rb" {0,3}<(!--|pre\b|script\b|style\b|textarea\b)", re.IG
 _FRONT_MATTER = re.compile(rb"(---|\+\+\+)[ \t]*\r?\n(?:.*\n)*?(?:\1|\.\.\.)[ \t]*\r?(?:\n|\Z)")
 
 
+# Of reStructuredText: what titles are underlined, and overlined, with.
+_ADORNMENT = re.compile(rb"([!-/:-@\[-`{-~])\1+[ \t]*$")
+_MIN_ADORNMENT = 4  # or the length of its title, says docutils
+
+
 def text_spans() -> list[Span]:
     """Text has no syntax to cut at: one span, which is split at blank lines and lines."""
     return [Span(start=0, kind="text")]
@@ -29,12 +35,59 @@ def text_spans() -> list[Span]:
 def section_spans(data: bytes) -> list[Span]:
     """One span per heading, named by the headings above it; what precedes the first has no name."""
     scan = _Scan(data)
-    body = _after_front_matter(data)
-    lines = data[body:].split(b"\n")
-    starts = accumulate((len(line) + 1 for line in lines), initial=body)
-    for line, (start, end) in zip(lines, pairwise(starts), strict=True):
-        scan.line(line.rstrip(b"\r"), start, end)
+    for line, start, end in _lines(data, _after_front_matter(data)):
+        scan.line(line, start, end)
     return scan.sections()
+
+
+def rest_spans(data: bytes) -> list[Span]:
+    """The same of reStructuredText, where the order in which adornments appear makes the levels."""
+    scan = _Scan(data)
+    lines = _lines(data, len(BOM) if data.startswith(BOM) else 0)
+    levels: dict[tuple[bytes, bool], int] = {}
+    at = 0
+    while at < len(lines):
+        text, start, end = lines[at]
+        title = _adorned([line for line, *_ in lines[at : at + 3]])
+        if title and not (at and lines[at - 1][0].strip()):
+            level = levels.setdefault((title.mark, title.overlined), len(levels) + 1)
+            scan.heading(start, level, title.text)
+            at += 3 if title.overlined else 2
+            continue
+        at += 1
+        following = lines[at][0] if at < len(lines) else b""
+        if not text.strip() and not following.startswith((b" ", b"\t")):
+            scan.breaks.append(end)  # what is indented belongs to what is above
+    return scan.sections()
+
+
+class _Title(NamedTuple):
+    text: bytes
+    mark: bytes
+    overlined: bool
+
+
+def _adorned(lines: list[bytes]) -> _Title | None:
+    """The title that lines begin with, if they do."""
+    above, title, below = [*lines, b"", b"", b""][:3]
+    over, under = _ADORNMENT.match(above), _ADORNMENT.match(below)
+    if over and under and over[1] == under[1] and title.strip() and not _ADORNMENT.match(title):
+        return _Title(title.strip(), over[1], overlined=True)
+    title, under = above, _ADORNMENT.match(title)
+    long_enough = under and len(under[0]) >= min(len(title.rstrip()), _MIN_ADORNMENT)
+    if under and long_enough and not over and title[:1].strip():
+        return _Title(title.strip(), under[1], overlined=False)
+    return None
+
+
+def _lines(data: bytes, begin: int) -> list[tuple[bytes, int, int]]:
+    """Each line without its end, and where it starts and ends with it."""
+    lines = data[begin:].split(b"\n")
+    starts = accumulate((len(line) + 1 for line in lines), initial=begin)
+    return [
+        (line.rstrip(b"\r"), start, end)
+        for line, (start, end) in zip(lines, pairwise(starts), strict=True)
+    ]
 
 
 def _after_front_matter(data: bytes) -> int:
@@ -68,10 +121,10 @@ class _Scan:
             self.closer = None if opener.search(line, line.find(b"<") + 4) else opener
             self._end_paragraph()
         elif atx := _ATX.match(line):
-            self._heading(start, len(atx[1]), re.sub(rb"(?<!\S)#+$", b"", atx[2].strip()))
+            self.heading(start, len(atx[1]), re.sub(rb"(?<!\S)#+$", b"", atx[2].strip()))
         elif self.paragraph is not None and (underline := _UNDERLINE.match(line)):
             title = self.data[self.paragraph : start]
-            self._heading(self.paragraph, 1 if underline[1][:1] == b"=" else 2, title)
+            self.heading(self.paragraph, 1 if underline[1][:1] == b"=" else 2, title)
         elif self.paragraph is None:
             self._open_paragraph(line, start)
 
@@ -84,7 +137,8 @@ class _Scan:
     def _end_paragraph(self) -> None:
         self.paragraph, self.in_container = None, False
 
-    def _heading(self, start: int, level: int, title: bytes) -> None:
+    def heading(self, start: int, level: int, title: bytes) -> None:
+        """A section begins at ``start``."""
         self._end_paragraph()
         self.titles = {above: text for above, text in self.titles.items() if above < level}
         self.titles[level] = " ".join(title.decode("utf-8", "replace").split())[:_MAX_TITLE]

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from indexers.outline import Ranges
 
+    Hunk = tuple[int, int, int, int]  # first line and the one after the last, in both versions
+
 MAX_COMPARED_LINES = 5000  # beyond them, all between the first and last difference differs
 _KINDS = {"function", "method", "test"}
 
@@ -69,11 +71,13 @@ def parse_version(data: bytes, language: str, like: Version | None = None) -> Ve
     if like and like.language == language:
         if like.data == data:
             return like
-        hunks, their_hunks = differences(data, like.data)
-        start, end, their_end = hunks[0][0], hunks[-1][1], their_hunks[-1][1]
-        points = (_point(data, start), _point(like.data, their_end), _point(data, end))
         edited = like.tree.copy()
-        edited.edit(start, their_end, end, *points)
+        hunks = zip(*differences(data, like.data), strict=True)
+        for (start, end), (old_start, old_end) in reversed(list(hunks)):  # the last moves no other
+            row, column = _point(like.data, old_start)
+            after = row + data.count(b"\n", start, end), _point(data, end)[1]
+            points = (row, column), _point(like.data, old_end), after
+            edited.edit(old_start, old_end, old_start + end - start, *points)
     return Version(data, language, parse(GRAMMARS[language].name, data, edited))
 
 
@@ -104,14 +108,32 @@ def differences(old: bytes, new: bytes) -> tuple[Ranges, Ranges]:
     first = _common(ours, theirs)
     last = _common(reversed(ours[first:]), reversed(theirs[first:]))
     rest, other_rest = ours[first : len(ours) - last], theirs[first : len(theirs) - last]
-    changed = [[0, len(rest), 0, len(other_rest)]]
+    hunks = [(0, len(rest), 0, len(other_rest))]
     if max(len(rest), len(other_rest)) <= MAX_COMPARED_LINES:
-        hunks = SequenceMatcher(None, rest, other_rest).get_opcodes()
-        changed = [lines for tag, *lines in hunks if tag != "equal"]
+        codes = SequenceMatcher(None, rest, other_rest).get_opcodes()
+        hunks = [(a, b, c, d) for tag, a, b, c, d in codes if tag != "equal"]
+    hunks = _widened(ours, [(first + a, first + b, first + c, first + d) for a, b, c, d in hunks])
+    offsets, other_offsets = ([0, *accumulate(map(len, lines))] for lines in (ours, theirs))
     return (
-        _ranges(ours, [(first + start, first + end) for start, end, _, _ in changed]),
-        _ranges(theirs, [(first + start, first + end) for _, _, start, end in changed]),
+        [(offsets[start], offsets[end]) for start, end, _, _ in hunks],
+        [(other_offsets[start], other_offsets[end]) for _, _, start, end in hunks],
     )
+
+
+def _widened(lines: list[bytes], hunks: list[Hunk]) -> list[Hunk]:
+    """With the nearest lines above and below that are not blank; hunks that then touch are one.
+
+    ``lines`` are those of the first version: around a hunk, those of the other are the same.
+    """
+    wide: list[Hunk] = []
+    for start, end, other_start, other_end in hunks:
+        above = next((i for i in range(start - 1, -1, -1) if lines[i].strip()), 0)
+        below = next((i + 1 for i in range(end, len(lines)) if lines[i].strip()), len(lines))
+        other_above, other_below = other_start - start + above, other_end - end + below
+        if wide and above < wide[-1][1]:
+            above, _, other_above, _ = wide.pop()
+        wide.append((above, below, other_above, other_below))
+    return wide
 
 
 def _common(ours: Iterable[bytes], theirs: Iterable[bytes]) -> int:
@@ -122,17 +144,6 @@ def _common(ours: Iterable[bytes], theirs: Iterable[bytes]) -> int:
             break
         number += 1
     return number
-
-
-def _ranges(lines: list[bytes], hunks: list[tuple[int, int]]) -> Ranges:
-    """The bytes of each hunk, with the next line above and below that is not blank."""
-    offsets = [0, *accumulate(map(len, lines))]
-    ranges = []
-    for start, end in hunks:
-        above = next((i for i in range(start - 1, -1, -1) if lines[i].strip()), 0)
-        below = next((i for i in range(end, len(lines)) if lines[i].strip()), len(lines) - 1)
-        ranges.append((offsets[above], offsets[below + 1]))
-    return ranges
 
 
 def _point(data: bytes, offset: int) -> tuple[int, int]:

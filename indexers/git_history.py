@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 MAX_CODE_FILES = 20  # of a commit
 MAX_FUNCTIONS = 15  # of a commit whose code changed
-_CACHED_BYTES = 4_000_000  # of source whose trees are kept; a tree takes some 10 times its source
+_CACHED_BYTES = 2_000_000  # of source whose trees are kept; a tree takes some 20 times its source
 _REGULAR = {"100644", "100755", "000000"}
 _TEST_PATH = re.compile(
     r"(?:^|/)(?:tests?|testing|testdata|__tests__|__mocks__|specs?|fixtures|benches|benchmarks?)/"

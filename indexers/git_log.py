@@ -31,6 +31,8 @@ _LOG = (
     "-c", "log.showRoot=false", "log", "--no-merges", "--raw", "-z", "--no-abbrev",
     "--find-renames", f"-l{MAX_FILES}", "--no-color", "--encoding=UTF-8", "--format=%H%x00%B",
 )  # fmt: skip
+# What git keeps of packed files by default is more than all of ours.
+_CAT_FILE = ["-c", "core.deltaBaseCacheLimit=16m", "cat-file", "--batch"]
 
 
 class FileChange(NamedTuple):
@@ -151,7 +153,7 @@ class History:
         waiting = list(dict.fromkeys(blobs))
         while waiting:
             if self.reader is None:
-                self.reader = self._start(["cat-file", "--batch"], stdin=subprocess.PIPE)
+                self.reader = self._start(_CAT_FILE, stdin=subprocess.PIPE)
             assert self.reader.stdin is not None
             with suppress(BrokenPipeError):
                 os.write(self.reader.stdin.fileno(), "".join(f"{b}\n" for b in waiting).encode())

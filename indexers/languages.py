@@ -36,6 +36,7 @@ EXTENSIONS = {
     "swift": "swift",
     "bash": "sh bash zsh ksh bats",
     "markdown": "md markdown mdx mkd",
+    "restructuredtext": "rst",
     "text": "txt",
 }
 LANGUAGES = tuple(EXTENSIONS)

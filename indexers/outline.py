@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -81,17 +82,28 @@ class _Walk:
             self._visit(node, scope)
 
     def _touched(self, nodes: list[Node], within: Ranges) -> list[Node]:
-        """Those that touch one of the ranges, with the comments and attributes before them."""
+        """Those that touch one of the ranges, whole with what leads up to them."""
         kept: list[Node] = []
-        lead: list[Node] = []
-        for node in nodes:
-            lead.append(node)
-            if not self._is_lead(node):
-                first, last = lead[0].start_byte, node.end_byte
-                if any(start <= last and first <= end for start, end in within):
-                    kept += lead
-                lead = []
+        done = 0
+        for start, end in within:
+            first = bisect_left(nodes, start, lo=done, key=lambda node: node.end_byte)
+            last = bisect_right(nodes, end, lo=first, key=lambda node: node.start_byte)
+            while first > done and self._leads_up(nodes[first - 1]):
+                first -= 1
+            while first < last < len(nodes) and self._leads_up(nodes[last - 1]):
+                last += 1
+            kept += nodes[first:last]
+            done = last
         return kept
+
+    def _leads_up(self, node: Node) -> bool:
+        """Comments, attributes and declarations of overloads belong to what follows."""
+        if self._is_lead(node):
+            return True
+        found = self._definitions(node, _WRAPPER_HOPS)
+        return any(
+            role is Role.FUNCTION and self.grammar.body(inner) is None for role, inner in found
+        )
 
     def _visit(self, node: Node, scope: _Scope) -> None:
         if self._is_lead(node):

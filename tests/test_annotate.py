@@ -1,148 +1,334 @@
-"""Annotation: what rules know, what quality is made of, and that neither depends on the order."""
+"""Annotation: what is said of a pattern follows from its file, and explains itself."""
 
 from __future__ import annotations
 
-import random
+import json
+import os
+import subprocess
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import lizard
+import numpy as np
 import pytest
-from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
 
-from hub.cli import main
-from hub.config import load_config
-from hub.curate.annotate import annotate
-from hub.curate.quality import WEIGHTS
-from hub.curate.taxonomy import UNCLASSIFIED, shipped_taxonomies, shipped_taxonomy
+import hub.curate.annotate
+from hub.config import Category, Config, load_config
+from hub.config import Taxonomy as Choice
+from hub.curate.annotate import annotate, intent
+from hub.curate.categories import CONFIDENT
+from hub.curate.measures import measure
+from hub.curate.quality import WEIGHTS, quality, quality_parts
+from hub.curate.taxonomy import (
+    UNCLASSIFIED,
+    Taxonomy,
+    shipped_taxonomies,
+    shipped_taxonomy,
+    taxonomy_of,
+)
+from hub.errors import HubError
 from hub.preparing import with_ids
 from indexers.code import chunk_file
+from tests.conftest import WordEncoder
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from hub.curate.annotate import Annotation
     from hub.types import Pattern
 
-CODE = {
-    "app/http_client.py": '''"""HTTP requests with retries."""
-
-import json
-import time
-import httpx
+ROOT = Path(__file__).parents[1]
 
 
-def fetch_json(url: str, timeout: float) -> dict:
-    """Send a GET request and parse the response body as JSON."""
-    for attempt in range(3):
-        try:
-            return json.loads(httpx.get(url, timeout=timeout).text)
-        except httpx.TransportError:
-            if attempt == 2:
-                raise
-            time.sleep(2**attempt)
-    raise TimeoutError(url)
+def patterns_of(path: str, text: str, source: str = "demo") -> list[Pattern]:
+    return list(with_ids(source, chunk_file(path, text.encode())))
 
 
-def x(a, b):
-    # TODO: why?
-    print(a)
-    return a + b
-''',
-    "tests/test_http_client.py": """from app.http_client import fetch_json
+def annotated(
+    patterns: list[Pattern], taxonomy: Taxonomy | None = None
+) -> dict[tuple[str, str], Annotation]:
+    """Annotations by kind and symbol."""
+    found = annotate(patterns, taxonomy=taxonomy or shipped_taxonomy("default"))
+    assert list(found) == [p.id for p in patterns]
+    return {(p.kind, p.symbol): found[p.id] for p in patterns}
 
 
-def test_fetch_json_gives_up():
-    assert fetch_json
-""",
-    "src/index.ts": """export default function (a: number): number {
-  return a;
-}
-""",
-}
+def one(*categories: Category) -> Taxonomy:
+    return Taxonomy("test", categories)
 
 
-def patterns() -> list[Pattern]:
-    return [p for path, text in CODE.items()
-            for p in with_ids("team", chunk_file(path, text.encode()))]  # fmt: skip
+def category(name: str, **rules: object) -> Category:
+    return Category.model_validate({"name": name, "description": f"About {name}.", **rules})
 
 
-def annotated(found: list[Pattern]) -> dict[str, Annotation]:
-    return annotate(found, taxonomy=shipped_taxonomy("default"))
+# --- taxonomies
 
 
-def by_symbol() -> dict[str, Annotation]:
-    found = annotated(patterns())
-    return {p.symbol: found[p.id] for p in patterns() if p.kind == "function"}
+def test_every_shipped_taxonomy_is_whole() -> None:
+    assert shipped_taxonomies() == ["default", "platform", "typescript-library"]
+    for name in shipped_taxonomies():
+        found = shipped_taxonomy(name).categories
+        assert len({c.name for c in found}) == len(found) > 5
+        assert all(c.description and (c.paths or c.kinds) for c in found)
 
 
-def test_a_function_says_what_it_is_about_and_why() -> None:
-    fetch = by_symbol()["fetch_json"]
-    assert fetch.category == "networking"
-    assert fetch.by == "rules"
-    assert "httpx" in fetch.reason or "http" in fetch.reason
-    assert fetch.technologies == ("httpx",)
-    assert set(fetch.standard) == {"json", "time"}
-    assert fetch.intent.startswith("Send a GET request")
-    assert fetch.complexity is not None
-    assert 3 <= fetch.complexity <= 5
-    assert fetch.nesting is not None
-    assert fetch.nesting >= 3
+def test_categories_in_hub_toml_take_the_place_of_a_shipped_taxonomy(tmp_path: Path) -> None:
+    (tmp_path / "hub.toml").write_text('[[categories]]\nname = "a"\ndescription = "b"\n')
+    assert [c.name for c in taxonomy_of(load_config(tmp_path)).categories] == ["a"]
+    assert taxonomy_of(Config()).name == "default"
 
 
-def test_tests_are_told_by_their_path_and_a_name_is_an_intent() -> None:
-    found = by_symbol()
-    assert found["test_fetch_json_gives_up"].category == "testing"
-    assert found["x"].intent == "x from a and b"
+def test_an_unknown_taxonomy_is_an_error_that_names_the_known_ones() -> None:
+    with pytest.raises(HubError, match="'pages'; there are: default, platform, typescript"):
+        taxonomy_of(Config(taxonomy=Choice(name="pages")))
 
 
-def test_quality_is_the_weighted_mean_of_its_parts() -> None:
-    for annotation in annotated(patterns()).values():
-        assert all(0 <= part <= 1 for part in annotation.parts.values())
-        assert set(annotation.parts) <= set(WEIGHTS)
-        total = sum(WEIGHTS[name] for name in annotation.parts)
-        mean = sum(WEIGHTS[n] * part for n, part in annotation.parts.items()) / max(total, 1e-9)
-        assert annotation.quality == pytest.approx(mean if total else 0, abs=1e-3)
-    found = by_symbol()
-    assert found["fetch_json"].quality > found["x"].quality + 0.3
+# --- categories
 
 
-def test_being_tested_counts_and_being_a_duplicate_counts_against() -> None:
-    found = patterns()
-    (fetch,) = (p for p in found if p.symbol == "fetch_json")
-    taxonomy = shipped_taxonomy("default")
-
-    def quality(tested: set[str], duplicated: set[str]) -> float:
-        made = annotate(found, taxonomy=taxonomy, tested=tested, duplicated=duplicated)
-        return made[fetch.id].quality
-
-    assert quality({fetch.id}, set()) > quality(set(), set()) > quality(set(), {fetch.id})
+def test_a_decisive_path_settles_it_and_the_nearest_to_the_file_wins() -> None:
+    text = "def connect(socket):\n    return socket.request()\n"
+    found = annotated(patterns_of("tests/http/client.py", text))["function", "connect"]
+    assert (found.category, found.by) == ("testing", "rules")
+    assert found.confidence >= CONFIDENT
+    assert "path tests" in found.reason
+    (prose,) = annotated(patterns_of("tests/README.md", "# How to\n\nRun it.\n")).values()
+    assert prose.category == "documentation"
 
 
-def test_the_order_of_patterns_changes_nothing() -> None:
-    found = patterns()
-    shuffled = random.Random(1).sample(found, len(found))
-    assert annotated(found) == annotated(shuffled)
+def test_a_later_path_rule_takes_a_file_out_again() -> None:
+    taxonomy = one(category("a", paths=["gen/", "!keep.py"], decisive=True), category("b"))
+    text = "def f():\n    return 1\n"
+    assert annotated(patterns_of("gen/x.py", text), taxonomy)["function", "f"].category == "a"
+    assert annotated(patterns_of("gen/keep.py", text), taxonomy)["function", "f"].category != "a"
+    deep = one(category("a", paths=["docs/**/*.py"], decisive=False), category("b"))
+    assert annotated(patterns_of("docs/x/y.py", text), deep)["function", "f"].category == "a"
 
 
-def test_no_pattern_and_a_function_without_a_name_are_survived() -> None:
-    assert annotated([]) == {}
-    assert all(isinstance(a.intent, str) for a in annotated(patterns()).values())
+@pytest.mark.parametrize(
+    ("path", "text", "expected"),
+    [
+        ("src/a.py", "import os\nimport sys\n", "module setup"),
+        ("src/a.go", '// Copyright\n\npackage a\n\nimport (\n\t"fmt"\n)\n', "module setup"),
+        ("src/a.ts", "export * from './b';\n", "module setup"),
+        ("src/a.py", "class NoSuchKeyError(Exception):\n    pass\n", "error handling"),
+        ("scripts/tidy.sh", "# Copyright\n# of us all\n\ngo mod tidy\nmake lint\n", "build"),
+    ],
+)
+def test_what_a_chunk_is_settles_it(path: str, text: str, expected: str) -> None:
+    assert {found.category for found in annotated(patterns_of(path, text)).values()} == {expected}
 
 
-@pytest.mark.parametrize("name", ["default", "platform", "typescript-library"])
-def test_a_shipped_taxonomy_is_written_by_template_and_read_again(
-    tmp_path: Path, name: str
+def test_what_the_file_is_about_speaks_for_a_method_that_says_nothing() -> None:
+    text = '''
+class RequestQueue:
+    """A queue of jobs for worker threads."""
+
+    def push(self, job):
+        """Put a job in the queue and wake a waiting thread."""
+        with self.lock:
+            self.jobs.append(job)
+
+    def x(self):
+        return self.y
+'''
+    found = annotated(patterns_of("src/z.py", text))["method", "RequestQueue.x"]
+    assert found.category == "concurrency"
+    assert "of its file" in found.reason
+
+
+def test_what_nothing_speaks_for_is_unclassified() -> None:
+    found = annotated(patterns_of("a.py", "def f(x):\n    return x\n"))["function", "f"]
+    assert (found.category, found.by) == (UNCLASSIFIED, "nothing")
+    assert found.confidence < CONFIDENT
+
+
+def test_what_rules_leave_open_goes_to_the_nearest_description() -> None:
+    taxonomy = one(
+        category("sea", examples=["whales and ships in deep water"]),
+        category("sky", examples=["birds and clouds in thin air"]),
+    )
+    patterns = patterns_of("a.py", "def f():\n    '''Birds in clouds, thin air.'''\n")
+    encoder = WordEncoder("words", 48)
+    vectors = encoder.encode_documents([p.text for p in patterns])
+    (found,) = annotate(patterns, taxonomy=taxonomy, vectors=vectors, encoder=encoder).values()
+    assert (found.category, found.by) == ("sky", "vectors")
+    assert "birds and clouds" in found.reason
+    settled = one(category("sea", paths=["*.py"], decisive=True), category("sky"))
+    (kept,) = annotate(patterns, taxonomy=settled, vectors=vectors, encoder=encoder).values()
+    assert (kept.category, kept.by) == ("sea", "rules")
+
+
+# --- intent, complexity, quality
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "expected"),
+    [
+        ("a.py", "def get_id(of: int, *, m=f(1, 2)) -> str:\n    x\n", "get id from of and m"),
+        ("a.py", "def f(x):\n    '''Sends `x` home. Then rests.'''\n    x\n", "Sends x home"),
+        ("a.go", "package a\n\nfunc (c *C) GetAll(ks ...string) {\n\tx()\n}\n", "get all from ks"),
+        ("A.java", "class A {\n  int a(Map<K, V> m, int n) {\n    x();\n  }\n}", "a from m and n"),
+        ("src/page.ts", "export default function (a: number) {\n  return a;\n}\n", "default"),
+        ("a.ts", "export function at(s: Map<K, V>, z = 'u') {\n  x();\n}\n", "at from s and z"),
+    ],
+)  # fmt: skip
+def test_intent_is_the_first_sentence_or_the_signature_in_words(
+    path: str, text: str, expected: str
 ) -> None:
-    assert name in shipped_taxonomies()
-    categories = [c.name for c in shipped_taxonomy(name).categories]
-    assert len(categories) == len(set(categories)) > 4
-    assert UNCLASSIFIED not in categories
-    done = CliRunner().invoke(main, ["--hub", str(tmp_path), "init", "--template", name])
-    assert done.exit_code == 0
-    assert load_config(tmp_path).taxonomy.name == name
+    assert expected in {intent(p) for p in patterns_of(path, text)}
 
 
-def test_an_unknown_template_is_named_and_nothing_is_written(tmp_path: Path) -> None:
-    done = CliRunner().invoke(main, ["--hub", str(tmp_path), "init", "--template", "mine"])
-    assert done.exit_code == 2
-    assert "no taxonomy is called 'mine'; there are: default, platform" in done.output
-    assert not list(tmp_path.iterdir())
+BRANCHES = "\n".join(f"    if x == {n}:\n        return {n}\n" for n in range(60))
+
+
+def test_complexity_is_lizards_and_each_part_of_a_long_function_has_that_of_the_whole() -> None:
+    text = f"def f(x):\n{BRANCHES}\n"
+    parts = [p for p in patterns_of("a.py", text) if p.symbol == "f"]
+    assert len(parts) > 1
+    found = annotate(parts, taxonomy=shipped_taxonomy("default"))
+    whole = lizard.analyze_file.analyze_source_code("a.py", text).function_list[0]
+    assert {a.complexity for a in found.values()} == {whole.cyclomatic_complexity} == {61}
+    assert {a.nesting for a in found.values()} == {1}
+
+
+LOOP = "def f(a: int, b):\n    for x in a:\n        if x:\n            b()\n"
+SWALLOWS = "def f(self):\n    try:\n        g()\n    except OSError:\n        pass\n"
+ELSE_IF = "  async m(a: string, b) {\n    if (a) { b(); }\n    else if (b) { a(); }\n  }\n"
+PASSES_ON = "func F() error {\n\tif err != nil {\n\t\treturn err\n\t}\n\treturn nil\n}\n"
+EMPTY = "  int f(int a) {\n    try { g(); } catch (E e) { }\n    return 1;\n  }\n"
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "complexity", "nesting", "typed", "handles"),
+    [
+        ("python", LOOP, 3, 2, 0.5, None),
+        ("python", SWALLOWS, 2, 1, None, 0),
+        ("python", "async def f(a: int):\n    raise ValueError\n", 1, 0, 1, 1),
+        ("typescript", ELSE_IF, 3, 1, 0.5, None),
+        ("go", PASSES_ON, 2, 1, 1, 1),
+        ("rust", "fn f(a: u8) -> u8 {\n    g(a).unwrap()\n}\n", 1, 0, 1, 0),
+        ("java", EMPTY, 2, 1, 1, 0),
+        ("bash", "f() {\n  if true; then\n    echo 1\n  fi\n}\n", None, 1, None, None),
+    ],
+)
+def test_measures_of_a_function(
+    language: str,
+    text: str,
+    complexity: int | None,
+    nesting: int,
+    typed: float | None,
+    handles: float | None,
+) -> None:
+    found = measure(text, language, "method" if language in ("java", "typescript") else "function")
+    assert (found.complexity, found.nesting, found.typed, found.handles_errors) == (
+        complexity, nesting, typed, handles
+    )  # fmt: skip
+
+
+def test_leftovers_are_counted_and_lower_the_quality() -> None:
+    clean = "def f(x: int) -> int:\n    y = x\n    return y\n"
+    dirty = clean.replace("    y = x\n", "    breakpoint()  # TODO\n    print('here')\n    y = x\n")
+    before, after = (annotated(patterns_of("a.py", t))["function", "f"] for t in (clean, dirty))
+    assert measure(dirty, "python", "function").leftovers == 3
+    assert (before.parts["leftovers"], after.parts["leftovers"]) == (1, 0)
+    assert after.quality < before.quality
+
+
+@given(st.dictionaries(st.sampled_from(sorted(WEIGHTS)), st.floats(0, 1), min_size=1))
+def test_quality_is_the_weighted_mean_of_its_parts(parts: dict[str, float]) -> None:
+    total = sum(WEIGHTS[name] for name in parts)
+    expected = sum(WEIGHTS[name] * part for name, part in parts.items()) / total
+    assert quality(parts) == pytest.approx(expected, abs=1e-3)
+    assert min(parts.values()) - 1e-3 <= quality(parts) <= max(parts.values()) + 1e-3
+
+
+def test_tests_raise_the_quality_duplicates_lower_it_and_unknown_counts_for_nothing() -> None:
+    (p,) = patterns_of("a.py", "def f(x):\n    y = x\n    return y\n")
+    measures = measure(p.text, p.language, p.kind)
+
+    def of(tested: bool | None, duplicated: bool | None) -> float:
+        return quality(quality_parts(p, measures, tested=tested, duplicated=duplicated))
+
+    assert of(False, None) < of(None, None) < of(True, None)
+    assert of(None, True) < of(None, None) < of(None, False)
+    taxonomy = shipped_taxonomy("default")
+    (found,) = annotate([p], taxonomy=taxonomy, tested={p.id}, duplicated=set()).values()
+    assert (found.parts["tested"], found.parts["duplication"]) == (1, 1)
+
+
+# --- the whole
+
+
+def own_code() -> list[Pattern]:
+    files = sorted((ROOT / "hub" / "curate").glob("*.py"))
+    return [p for f in files for p in patterns_of(f"hub/curate/{f.name}", f.read_text(), "hub")]
+
+
+def test_every_part_explains_the_quality_of_real_code() -> None:
+    for found in annotate(own_code(), taxonomy=shipped_taxonomy("default")).values():
+        assert 0 <= found.quality <= 1
+        assert quality(found.parts) == found.quality
+        assert found.category == UNCLASSIFIED or found.reason
+        assert found.intent or found.by == "rules"
+
+
+def test_order_and_workers_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    patterns = own_code()
+    taxonomy = shipped_taxonomy("default")
+    expected = annotate(patterns, taxonomy=taxonomy)
+    assert annotate(patterns[::-1], taxonomy=taxonomy) == expected
+    moved = [replace(p, source="other", id=f"{p.id}2") for p in patterns]
+    monkeypatch.setattr(hub.curate.annotate, "PARALLEL_CHARS", 0)
+    found = annotate([*patterns, *moved], taxonomy=taxonomy)
+    assert {id_: a for id_, a in found.items() if id_ in expected} == expected
+
+
+def test_no_pattern_is_no_annotation() -> None:
+    assert annotate([], taxonomy=shipped_taxonomy("default")) == {}
+
+
+PROGRAM = """
+import json, sys
+from dataclasses import asdict
+from tests.test_annotate import own_code
+from hub.curate.annotate import annotate
+from hub.curate.taxonomy import shipped_taxonomy
+found = annotate(own_code(), taxonomy=shipped_taxonomy("default"))
+print(json.dumps({id_: asdict(a) for id_, a in found.items()}))
+"""
+
+
+def test_two_processes_with_other_hash_seeds_say_the_same() -> None:
+    outs = [
+        subprocess.run(
+            [sys.executable, "-c", PROGRAM],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            cwd=ROOT,
+            capture_output=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    ]
+    assert outs[0] == outs[1]
+    here = annotate(own_code(), taxonomy=shipped_taxonomy("default"))
+    assert json.loads(outs[0]) == json.loads(json.dumps({k: asdict(a) for k, a in here.items()}))
+
+
+def test_vectors_decide_the_same_alone_and_beside_others() -> None:
+    encoder = WordEncoder("words", 48)
+    patterns = own_code()
+    vectors = encoder.encode_documents([p.text for p in patterns])
+    taxonomy = shipped_taxonomy("default")
+    found = annotate(patterns, taxonomy=taxonomy, vectors=vectors, encoder=encoder)
+    path = patterns[0].path
+    rows = np.array([p.path == path for p in patterns])
+    alone = annotate(
+        [p for p in patterns if p.path == path],
+        taxonomy=taxonomy,
+        vectors=vectors[rows],
+        encoder=encoder,
+    )
+    assert alone == {id_: found[id_] for id_ in alone}

@@ -575,6 +575,50 @@ foo "$@"
 """,
         [("module", "", 1), ("function", "foo", 2), ("function", "bar", 6), ("module", "", 9)],
     ),
+    "restructuredtext": Golden(
+        "a.rst",
+        """.. _top:
+
+=====
+Title
+=====
+
+Words::
+
+    Not a title
+    -----------
+
+One
+===
+
+.. code-block:: text
+
+   Nor this
+   ========
+
+Deep `code`
+-----------
+
+Two
+===
+
+----
+
+=====  =====
+a      table
+=====  =====
+
+para
+not --- a title
+""",
+        [
+            ("section", "", 1),
+            ("section", "Title", 3),
+            ("section", "Title > One", 12),
+            ("section", "Title > One > Deep `code`", 20),
+            ("section", "Title > Two", 23),
+        ],
+    ),
     "markdown": Golden(
         "a.md",
         """---
@@ -669,7 +713,9 @@ def test_damaged_code_is_still_partitioned(language: str, seed: int, max_chars: 
     assert_partition("x", data, chunks)
 
 
-@pytest.mark.parametrize("language", ["python", "typescript", "cpp", "markdown", "text"])
+@pytest.mark.parametrize(
+    "language", ["python", "typescript", "cpp", "markdown", "restructuredtext", "text"]
+)
 @settings(max_examples=60, deadline=None)
 @given(text=st.text(min_size=1, max_size=300), max_chars=st.integers(1, 60))
 def test_any_text_is_partitioned(language: str, text: str, max_chars: int) -> None:

@@ -106,6 +106,32 @@ def test_init_writes_a_file_that_loads_and_never_overwrites(project: Path) -> No
     assert run("index").exit_code == 0
 
 
+def test_init_takes_a_template_of_categories(project: Path) -> None:
+    assert "there are: default, platform" in run("init", "--template", "pages", status=2).stderr
+    assert not (project / "hub.toml").exists()
+    run("init", "--template", "typescript-library")
+    from hub.config import load_config
+
+    assert load_config(project).taxonomy.name == "typescript-library"
+
+
+def test_annotate_prints_categories_by_language(indexed: Path) -> None:
+    out = run("annotate").stdout
+    assert out.splitlines()[0].split()[:3] == ["category", "all", "python"]
+    found = parsed("annotate")
+    assert sum(n for by in found["counts"].values() for n in by.values()) == found["patterns"]
+    assert sum(found["by"].values()) == found["patterns"]
+    assert f"{found['patterns']} patterns, taxonomy default" in out
+    largest = next(iter(found["counts"]))
+    listed = run("annotate", "--category", largest, "--json").stdout.splitlines()
+    assert len(listed) == sum(found["counts"][largest].values())
+    assert all(json.loads(line)["category"] == largest for line in listed)
+    assert (
+        "no pattern is of category 'pages'"
+        in run("annotate", "--category", "pages", status=2).stderr
+    )
+
+
 def test_init_in_a_folder_that_is_missing_is_an_error(project: Path) -> None:
     assert "cannot be written" in run("--hub", "missing", "init", status=2).stderr
 

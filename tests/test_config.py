@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from hub.config import (
     CONFIG_NAME,
     STORE_DIR,
+    Category,
     Config,
     Convention,
     config_template,
@@ -47,6 +48,20 @@ def test_the_template_shows_every_field_with_its_description() -> None:
         for field in section.model_fields.values():
             if field.annotation not in sections():
                 assert f"# {field.description}\n" in template
+
+
+def test_the_commented_example_of_a_category_is_one(tmp_path: Path) -> None:
+    _, _, example = config_template([]).partition("# [[categories]]\n")
+    lines = [line[2:] for line in example.splitlines()]
+    (tmp_path / CONFIG_NAME).write_text("[[categories]]\n" + "\n".join(lines))
+    (category,) = load_config(tmp_path).categories
+    assert category.name == "payments"
+    assert set(Category.model_fields) <= {line.split(" = ")[0] for line in lines}
+
+
+def test_a_wrong_key_of_a_category_is_explained(tmp_path: Path) -> None:
+    text = '[[categories]]\nname = "a"\ndescription = "b"\nword = ["c"]\n'
+    assert "unknown key 'categories.0.word'; did you mean 'words'?" in error_of(tmp_path, text)
 
 
 def test_every_field_is_described_and_every_section_says_what_it_is() -> None:

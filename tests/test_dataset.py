@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -17,6 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import hub.building as gathering
 import hub.dataset.build as building
 from hub import Hub, HubError
 from hub.curate.leaks import leaking
@@ -177,16 +179,68 @@ def test_a_build_is_the_same_in_every_process(indexed: Hub, tmp_path: Path) -> N
                             "manifest.json"}  # fmt: skip
 
 
-def test_a_rebuild_says_what_changed(indexed: Hub, tmp_path: Path) -> None:
-    first = indexed.build_dataset(tmp_path / "out")
+def test_a_rebuild_says_what_changed_and_redoes_only_that(indexed: Hub, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    first = indexed.build_dataset(out)
     assert (first.added, first.changed, first.removed) == (sum(first.rows.values()), 0, 0)
-    again = indexed.build_dataset(tmp_path / "out")
-    assert (again.added, again.changed, again.removed) == (0, 0, 0)
+    again = indexed.build_dataset(out)
+    assert again.unchanged
+    assert again.rows == first.rows
+
     (tmp_path / "code" / "m3.py").unlink()
+    (tmp_path / "code" / "new.py").write_text(
+        'def halve(number):\n    """Half of a number that is even, as the ledger wants it."""\n'
+        "    left = number // 2\n    return left\n"
+    )
     indexed.index()
-    third = indexed.build_dataset(tmp_path / "out")
+    seen: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gathering, "forbidden", lambda e: seen.append(e.path) or e)
+        third = indexed.build_dataset(out)
+    assert set(seen) == {"new.py"}
     assert third.removed > 0
-    assert not any("m3.py" in row["provenance"]["path"] for row in rows_of(tmp_path / "out"))
+    assert third.added > 0
+    assert not any("m3.py" in row["provenance"]["path"] for row in rows_of(out))
+
+    shutil.rmtree(indexed.workspace.store_folder / "remembered")
+    indexed.build_dataset(tmp_path / "anew" / "out")
+    for name in ("train.jsonl", "test.jsonl"):
+        assert (out / name).read_bytes() == (tmp_path / "anew" / "out" / name).read_bytes()
+
+
+@pytest.mark.parametrize("change", ["row", "rule", "setting", "commit"])
+def test_a_dataset_is_up_to_date_only_where_nothing_differs(
+    change: str, hub: Hub, tmp_path: Path
+) -> None:
+    code, out = write_code(tmp_path / "code", files=8), tmp_path / "out"
+    git(code, "init", "-q")
+    git(code, "add", ".")
+    git(code, "commit", "-qm", "Add the functions of groups")
+    hub.index([code])
+    hub.build_dataset(out)
+    assert hub.build_dataset(out).unchanged
+    if change == "row":
+        with (out / "train.jsonl").open("a") as file:
+            file.write("{}\n")
+    elif change == "commit":
+        text = (code / "m1.py").read_text()
+        (code / "m1.py").write_text(text.replace("    return", "    print(limit)\n    return", 1))
+        git(code, "commit", "-qam", "Print the limit of the group before it is used")
+    else:
+        text = "[dataset]\nseed = 7\n"
+        if change == "rule":
+            text = '[[conventions]]\nname = "n"\nkind = "forbid"\nregex = "json.dumps"\n'
+        (hub.workspace.folder / "hub.toml").write_text(text)
+        hub = Hub.open(hub.workspace.folder, encoders=hub.workspace.encoders)
+    report = hub.build_dataset(out)
+    assert not report.unchanged
+    assert "{}\n" not in (out / "train.jsonl").read_text().splitlines(keepends=True)
+    if change == "rule":
+        assert report.stages[1].dropped["n"] > 0
+    if change == "commit":
+        assert any(
+            r["provenance"]["commit"] for side in ("train", "test") for r in rows_of(out, side)
+        )
 
 
 def test_a_full_disk_leaves_the_dataset_that_was_there(
@@ -194,6 +248,8 @@ def test_a_full_disk_leaves_the_dataset_that_was_there(
 ) -> None:
     out = tmp_path / "out"
     indexed.build_dataset(out)
+    (tmp_path / "code" / "m1.py").unlink()
+    indexed.index()
     before = {path.name: path.read_bytes() for path in out.iterdir()}
 
     def full(*_: object) -> None:

@@ -275,6 +275,12 @@ def test_nothing_sound_is_an_error_and_leaves_what_was_imported(tmp_path: Path) 
         list(read_imported(tmp_path))
 
 
+def test_a_file_of_another_kind_is_told_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("prompt,completion\na,b\n")
+    with pytest.raises(HubError, match=r"a\.csv is no file of JSON lines .* folder of its own"):
+        import_examples(str(tmp_path / "a.csv"), tmp_path, validator())
+
+
 @pytest.mark.parametrize("source", ["nobody/nothing", "no such file.jsonl"])
 def test_a_hub_that_cannot_be_reached_is_a_sentence(tmp_path: Path, source: str) -> None:
     environment = os.environ | {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HUB_OFFLINE": "0"}

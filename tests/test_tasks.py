@@ -221,3 +221,10 @@ def test_both_orders_and_both_ways_to_cut_occur() -> None:
     assert hole
     starts = {joined(hole, "starcoder", Random(n))[0][:26] for n in range(20)}
     assert len(starts) == 2
+
+
+def test_an_outline_is_indented_as_its_file_is(material: Material) -> None:
+    (example,) = made(material, "outline")
+    _fence, *lines, _end = example.completion[0].content.splitlines()
+    assert [line for line in PYTHON.splitlines() if line in lines] == lines
+    assert "    def delay_of(self, attempt: int) -> float:" in lines

@@ -18,7 +18,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from hub.curate.categories import Rules, decide
-from hub.curate.measures import is_imports, measure
+from hub.curate.measures import FUNCTIONS, is_imports, measure
 from hub.curate.quality import quality, quality_parts
 from hub.curate.technologies import file_imports, own_modules, used
 from hub.documentation import first_sentence
@@ -37,10 +37,11 @@ if TYPE_CHECKING:
 BATCH_CHARS = 500_000  # of code that a worker gets at a time
 PARALLEL_CHARS = 2_000_000  # below this, starting workers costs more than it saves
 MAX_WORKERS = 4
-FUNCTIONS = frozenset({"function", "method", "test"})
 NAMED = FUNCTIONS | {"class"}
 _EXCEPTION = re.compile(r".*(?:Error|Exception|Warning)$")
 _NAMES = re.compile(r"\.| > |::")
+_BRACKETS = re.compile(r"\([^()]*\)|\[[^\[\]]*\]|\{[^{}]*\}|<[^<>]*>")
+_WORD = re.compile(r"[^\W\d]\w*")
 _NO_PARAMETER = {"self", "cls", "this", "ctx", "args", "kwargs", "_"}
 _NAME_LAST = frozenset({"java", "c", "cpp", "csharp"})  # a parameter is a type, then a name
 SHOWN_PARAMETERS = 3
@@ -186,23 +187,16 @@ def intent(pattern: Pattern) -> str:
 
 def _parameters(pattern: Pattern, name: str) -> list[str]:
     """The names of the first parameters in a signature."""
-    _, _, rest = pattern.signature.partition(name)
-    depth, part, parts = 0, "", []
-    for char in rest[rest.find("(") :] if "(" in rest else "":
-        depth += (char in "([{<") - (char in ")]}>")
-        if depth < 1 or (depth == 1 and char == ","):
-            parts.append(part)
-            part = ""
-        elif depth > 1 or char != "(":
-            part += char
-        if depth < 1:
-            break
+    _, _, inside = pattern.signature.partition(f"{name}(")
+    deeper = None
+    while inside != deeper:  # what stands in brackets belongs to a type or a default
+        deeper, inside = inside, _BRACKETS.sub("", inside)
     names = []
-    for text in parts:
-        found = re.findall(r"[^\W\d]\w*", re.split(r"[:=]", text)[0])
-        if found:
-            names.append(found[-1] if pattern.language in _NAME_LAST else found[0])
-    return [n for n in names if n not in _NO_PARAMETER][:SHOWN_PARAMETERS]
+    for part in inside.partition(")")[0].split(","):
+        words = _WORD.findall(re.split(r"[:=]", part)[0])
+        if words:
+            names.append(words[-1] if pattern.language in _NAME_LAST else words[0])
+    return [found for found in names if found not in _NO_PARAMETER][:SHOWN_PARAMETERS]
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,5 +288,5 @@ def _measured(file: Sequence[Pattern]) -> Iterator[Measures]:
         members = list(group)
         first = members[0]
         text = "".join(p.text for p in members)
-        measures = measure(text, first.language, is_function=first.kind in FUNCTIONS)
+        measures = measure(text, first.language, first.kind)
         yield from (measures for _ in members)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tree_sitter import Node
 
 EVERYWHERE = "a name, everywhere"
-PROSE = {None, "", "markdown", "text"}
+PROSE = {None, "", "markdown", "restructuredtext", "text"}
 WRITTEN = re.compile(r"comment|string|heredoc_body|(?:^|_)text$|ERROR")  # kinds of syntax nodes
 INSERTED = re.compile(r"interpolat|substitution")  # code inside a string
 CLASS = b"class C {\n"

@@ -21,6 +21,7 @@ FILLING = frozenset({"function", "method"})  # the patterns that `patternhub aug
 NEAREST = 5  # patterns named with each gap
 FEW = 5  # patterns of a category below which being far from every example is no gap
 RADIUS = 0.05  # share of covered patterns that are farther than the radius from the next one
+FAR = 3 * RADIUS  # share of a category that is farther: more than chance puts there
 SHALLOW = 3.0  # effective number of files below which a category has no variety
 ENOUGH = 20  # examples of a category from which its variety is judged
 BLOCK = 2048  # rows multiplied at once
@@ -142,7 +143,7 @@ class _Finder:
         outside = (cosines < radius) & ~is_covered
         for category, rows in self.rows.items():
             far = [row for row in rows if outside[row]]
-            if len(far) >= FEW:
+            if len(far) >= max(FEW, FAR * len(rows)):
                 yield self._gap(
                     "far", category, have=len(rows) - len(far), missing=len(far),
                     why=f"{len(far)} of {len(rows)} functions have no example within cosine "

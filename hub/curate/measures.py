@@ -21,6 +21,7 @@ def _kinds(names: str) -> tuple[str, ...]:
     return tuple(names.split())
 
 
+FUNCTIONS = frozenset({"function", "method", "test"})
 # How lizard tells the languages that it knows.
 _EXTENSIONS = {"python": "py", "typescript": "ts", "javascript": "js", "rust": "rs", "ruby": "rb"}
 _EXTENSIONS |= {"csharp": "cs", "kotlin": "kt"}
@@ -56,8 +57,7 @@ _IMPORTS = _kinds(
     "import_statement import_from_statement future_import_statement package_clause"
     " package_declaration import_declaration use_declaration extern_crate_declaration mod_item"
     " preproc_include using_directive namespace_use_declaration import_header import_list"
-    " package_header hash_bang_line empty_statement comment line_comment block_comment"
-    " multiline_comment"
+    " package_header hash_bang_line empty_statement"
 )
 
 
@@ -78,11 +78,11 @@ class Measures:
     comments: bool = False
 
 
-def measure(text: str, language: str, *, is_function: bool) -> Measures:
+def measure(text: str, language: str, kind: str) -> Measures:
     """Measure a pattern, a long one in one piece; of what is no function only its size."""
     lines = sum(1 for line in text.splitlines() if line.strip())
     leftovers = len(_LEFTOVERS.findall(text))
-    code = definition(text) if is_function else ""
+    code = definition(text) if kind in FUNCTIONS else ""
     root = root_of(code, language) if code else None
     if root is None:
         return Measures(lines, leftovers)
@@ -90,11 +90,11 @@ def measure(text: str, language: str, *, is_function: bool) -> Measures:
     return Measures(
         lines,
         leftovers,
-        complexity=_complexity(code, language),
+        complexity=_complexity(code, language, is_method=kind == "method"),
         nesting=_depth([node for node in found if node.type in _BLOCKS]),
         typed=_typed(root, language),
         handles_errors=_handles_errors(code, language, found),
-        comments=any(node.type in _COMMENTS for node in found),
+        comments=any(node.type in _COMMENTS and not _leftover(node) for node in found),
     )
 
 
@@ -103,8 +103,15 @@ def is_imports(text: str, language: str) -> bool:
     root = root_of(text, language)
     if root is None:
         return False
-    size = sum(node.end_byte - node.start_byte for node in root.children)
-    return 2 * sum(n.end_byte - n.start_byte for n in root.children if _imports(n)) > size
+    code = [node for node in root.children if node.type not in _COMMENTS]
+    found = [node for node in root.children if node.type in _COMMENTS or _imports(node)]
+    if code and not any(map(_imports, code)):
+        return False  # a script under its licence
+    return 2 * sum(map(_size, found)) > sum(map(_size, root.children))
+
+
+def _size(node: Node) -> int:
+    return node.end_byte - node.start_byte
 
 
 def _imports(node: Node) -> bool:
@@ -122,15 +129,21 @@ def _nodes_query(language: str) -> str:
     return f"[{' '.join(f'({kind})' for kind in kinds)}] @node"
 
 
-def _complexity(code: str, language: str) -> int | None:
+def _leftover(comment: Node) -> bool:
+    return bool(_LEFTOVERS.search((comment.text or b"").decode("utf-8", "replace")))
+
+
+def _complexity(code: str, language: str, *, is_method: bool) -> int | None:
     """Cyclomatic complexity with that of inner functions; None where lizard finds no function."""
     if language not in _EXTENSIONS:
         return None
     from lizard import analyze_file
 
     name = f"snippet.{_EXTENSIONS[language]}"
-    wrapped = f"class Snippet {{\n{code}\n}}" if language in _METHODS_IN_CLASS else code
-    for text in dict.fromkeys((code, wrapped)):
+    texts = [code]
+    if is_method and language in _METHODS_IN_CLASS:
+        texts.insert(0, f"class Snippet {{\n{code}\n}}")
+    for text in texts:
         try:
             functions = analyze_file.analyze_source_code(name, text).function_list
         except Exception:  # noqa: BLE001 - lizard stumbles over code that it does not follow

@@ -37,11 +37,15 @@ class Turn(NamedTuple):
 
 
 class Shape(NamedTuple):
-    """A usual form of a row: the columns it must have, with who speaks in them, and may have."""
+    """A usual form of a row: the columns it must have, with who speaks in them, and may have.
+
+    In a conversation they may be lists of messages.
+    """
 
     name: str
     columns: dict[str, str]
     optional: tuple[str, ...] = ()
+    is_conversation: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +70,18 @@ class Row:
     @functools.cached_property
     def all_turns(self) -> list[Turn]:
         """What is said, in order, also what is no text."""
-        data, columns = self.data, self.shape.columns.items()
-        turns = [turn for name, role in columns for turn in _turns(data[name], name, role)]
-        if self.shape.name == "alpaca" and data.get("input"):
-            turns[0] = turns[0]._replace(text=f"{turns[0].text}\n\n{data['input']}")
-        if self.shape.name == "alpaca" and data.get("system"):
-            turns.insert(0, Turn("system", data["system"], "system"))
+        turns = []
+        for name, role in self.shape.columns.items():
+            value = self.data[name]
+            if self.shape.is_conversation and isinstance(value, list):
+                turns += _messages(value, name)
+            else:
+                turns.append(Turn(role, value, name))
+        given, system = (self.data.get(name) for name in ("input", "system"))
+        if "input" in self.shape.optional and given and isinstance(turns[0].text, str):
+            turns[0] = turns[0]._replace(text=f"{turns[0].text}\n\n{given}")
+        if "system" in self.shape.optional and system:
+            turns.insert(0, Turn("system", system, "system"))
         return turns
 
     @functools.cached_property
@@ -213,10 +223,8 @@ def _code(answer: Turn, task: str, language: str) -> Iterator[Code]:
             yield Code(text, known, answer.place, line, loose, fragment)
 
 
-def _turns(value: Any, place: str, role: str) -> list[Turn]:
-    """One turn of a text, or those of a list of messages, ShareGPT's among them."""
-    if not isinstance(value, list):
-        return [Turn(role, value, place)]
+def _messages(value: list[Any], place: str) -> list[Turn]:
+    """The turns of a list of messages, or of ShareGPT's."""
     turns = []
     for number, each in enumerate(value):
         message = each if isinstance(each, dict) else {"content": each}
@@ -227,9 +235,9 @@ def _turns(value: Any, place: str, role: str) -> list[Turn]:
 
 
 SHAPES = (
-    Shape("messages", {"messages": ""}),
-    Shape("sharegpt", {"conversations": ""}),
-    Shape("prompt-completion", {"prompt": "user", "completion": "assistant"}),
+    Shape("messages", {"messages": ""}, is_conversation=True),
+    Shape("sharegpt", {"conversations": ""}, is_conversation=True),
+    Shape("prompt-completion", {"prompt": "user", "completion": "assistant"}, is_conversation=True),
     Shape("alpaca", {"instruction": "user", "output": "assistant"}, ("input", "system")),
     Shape("fim", {"prefix": "user", "suffix": "user", "middle": "assistant"}),
     Shape("text", {"text": "text"}),

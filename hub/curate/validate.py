@@ -33,7 +33,7 @@ class Validator:
         self.seen: dict[bytes, str] = {}
         self.place = ""  # of the row at hand
         length = Rule("length", "error", self._length)
-        self.rules = (*RULES, length, Rule("duplicate", "error", self._duplicate), *conventions)
+        self.rules = (*RULES, length, *conventions)
 
     @classmethod
     def from_config(cls, config: Config, folder: Path) -> Self:
@@ -56,9 +56,15 @@ class Validator:
         self.place = f"row {number}" + (f" of {file}" if file else "")
         return [
             Finding(number, rule.name, rule.level, *problem)
-            for rule in self.rules
+            for rule in (*self.rules, Rule("duplicate", "error", self._duplicate))
             for problem in rule.check(row)
         ]
+
+    def broken_rule(self, data: Any) -> str:
+        """The first error-level rule that a row of ours breaks by itself; "" if it breaks none."""
+        row = read_row(data)
+        assert row is not None, data
+        return next((r.name for r in self.rules if r.level == "error" and any(r.check(row))), "")
 
     def _length(self, row: Row) -> Iterator[Problem]:
         """A row is no longer than the model can read."""

@@ -22,7 +22,9 @@ from hub.curate.near import near_pairs
 from hub.curate.shingles import Sets, shingles, tokens
 from hub.dataset.balance import balance, shortfalls
 from hub.dataset.card import card
+from hub.dataset.checking import read_lines
 from hub.dataset.formats import Options, as_row, check_formats, identity
+from hub.dataset.remembered import digest
 from hub.dataset.report import page
 from hub.dataset.split import SIDES, Shares, split
 from hub.dataset.tasks import TASKS, Material
@@ -69,6 +71,7 @@ class BuildReport:
     added: int = 0
     changed: int = 0
     removed: int = 0
+    unchanged: bool = False  # the dataset was there already
     seconds: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
@@ -96,7 +99,7 @@ def build(
     out: Path,
     settings: Dataset,
     *,
-    checks: Sequence[Check],
+    check: Check,
     facts: Mapping[str, Any],
     progress: Progress = silent,
 ) -> BuildReport:
@@ -109,7 +112,7 @@ def build(
     options = checked_options(out, settings)
     report = BuildReport(out=str(out))
     examples = list(_made(ingredients, settings, report, progress))
-    examples = _checked(examples, checks, settings, report, progress)
+    examples = _checked(examples, check, settings, report, progress)
     examples = distinct(examples, report)
     report.before = _by_category(examples)
     kept, dropped = balance(examples, caps=settings.caps, task_share=settings.task_share)
@@ -129,6 +132,18 @@ def build(
     _write(out, found.sides, ingredients, settings.formats, options, report, facts)
     report.seconds = time.perf_counter() - started
     return report
+
+
+def standing(out: Path, inputs: str) -> BuildReport | None:
+    """The report of a dataset that is there, whole, and made of the same ``inputs``."""
+    try:
+        manifest = json.loads((out / MANIFEST).read_text(encoding="utf-8"))
+        same = manifest["inputs"] == inputs and all(
+            _sha256(out / name) == known for name, known in manifest["files"].items()
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return BuildReport(out=str(out), rows=manifest["rows"], unchanged=True) if same else None
 
 
 def checked_options(out: Path, settings: Dataset) -> Options:
@@ -186,32 +201,28 @@ def _made(
 
 def _checked(
     examples: Sequence[Example],
-    checks: Sequence[Check],
+    check: Check,
     settings: Dataset,
     report: BuildReport,
     progress: Progress,
 ) -> list[Example]:
-    """Examples that pass every check, with the team's system prompt."""
+    """Examples that pass the check, each once, with the team's system prompt."""
     stage = Stage("checked", 0)
     system = (Message("system", settings.system),) if settings.system else ()
-    kept = []
+    kept: dict[bytes, Example] = {}
     for done, example in enumerate(examples):
         if done % 1000 == 0:
             progress("checking examples", done, len(examples))
         if system and example.prompt[0].role != "system":
             example = replace(example, prompt=system + example.prompt)
-        found: Example | str = example
-        for check in checks:
-            found = check(example)
-            if isinstance(found, str):
-                stage.dropped[found] += 1
-                break
-            example = found
-        else:
-            kept.append(example)
+        found = check(example)
+        if isinstance(found, str):
+            stage.dropped[found] += 1
+        elif kept.setdefault(digest(found.prompt, found.completion), found) is not found:
+            stage.dropped["duplicate"] += 1
     stage.kept = len(kept)
     report.stages.append(stage)
-    return kept
+    return list(kept.values())
 
 
 def distinct(examples: Sequence[Example], report: BuildReport) -> list[Example]:
@@ -313,10 +324,7 @@ def _write(
                 **facts,
                 "rows": report.rows,
                 "stages": [stage.to_json() for stage in report.stages],
-                "files": {
-                    path.relative_to(new).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-                    for path in files
-                },
+                "files": {path.relative_to(new).as_posix(): _sha256(path) for path in files},
             }
             _write_json(new / MANIFEST, manifest)
             (new / "README.md").write_text(card(sides, report, manifest, formats), encoding="utf-8")
@@ -325,6 +333,11 @@ def _write(
             new.rename(out)
     except OSError as error:
         raise HubError(f"{out} cannot be written: {error}; what was there stays") from error
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _write_rows(
@@ -350,17 +363,16 @@ def _compare(old: Path, new: Path, report: BuildReport) -> None:
     before, after = _digests(old), _digests(new)
     report.added = len(after.keys() - before.keys())
     report.removed = len(before.keys() - after.keys())
-    report.changed = sum(before[key] != digest for key, digest in after.items() if key in before)
+    report.changed = sum(before[key] != now for key, now in after.items() if key in before)
 
 
 def _digests(folder: Path) -> dict[str, str]:
-    """A digest of each row of a dataset, by the row's id."""
+    """A digest of each row of a dataset, by the row's id, or by its place where it has none."""
     found = {}
     for side in SIDES:
         path = folder / f"{side}.jsonl"
-        if path.is_file():
-            with path.open("rb") as file:
-                for line in file:
-                    digest = hashlib.blake2b(line, digest_size=8).hexdigest()
-                    found[str(json.loads(line)["id"])] = digest
+        for line in read_lines(path) if path.is_file() else ():
+            known = line.data.get("id") if isinstance(line.data, dict) else None
+            shown = hashlib.blake2b(line.raw, digest_size=8).hexdigest()
+            found[str(known or f"{side} {line.number}")] = shown
     return found

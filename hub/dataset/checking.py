@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections import Counter
 from dataclasses import dataclass, field
@@ -74,7 +73,6 @@ class ValidationReport:
 
 def example_check(validator: Validator) -> Callable[[Example], Example | str]:
     """A check for a build: the example, or the error-level rule that it breaks."""
-    numbers = itertools.count(1)
 
     def check(example: Example) -> Example | str:
         row = {
@@ -84,7 +82,7 @@ def example_check(validator: Validator) -> Callable[[Example], Example | str]:
             "category": example.category,
             "language": example.language,
         }
-        return _first_error(validator.findings(row, next(numbers))) or example
+        return validator.broken_rule(row) or example
 
     return check
 
@@ -132,12 +130,19 @@ def check_dataset(
         HubError: there is no dataset, or a file that cannot be read or written; that one stays.
     """
     report = ValidationReport(is_fixed=fix)
-    folder = None
-    for path in dataset_files(dataset):
+    files, folder = dataset_files(dataset), None
+    total, done = sum(path.stat().st_size for path in files), 0
+
+    def advance(size: int) -> None:
+        nonlocal done
+        done += size
+        progress("validated", min(done, total), total)
+
+    for path in files:
         if path.parent != folder:  # the same examples in another format
             validator.seen.clear()
             folder = path.parent
-        _check_file(path, validator, report, on_finding, progress)
+        _check_file(path, validator, report, on_finding, advance)
     return report
 
 
@@ -146,13 +151,12 @@ def _check_file(
     validator: Validator,
     report: ValidationReport,
     on_finding: Callable[[Path, Finding], None],
-    progress: Progress,
+    advance: Callable[[int], None],
 ) -> None:
     def judge(data: Any, number: int) -> list[Finding]:
         return validator.findings(data, number, path.name)
 
     def rows() -> Iterator[bytes]:
-        total, done = path.stat().st_size, 0
         for line in read_lines(path):
             found = [line.error] if line.error else judge(line.data, line.number)
             report.add(path, found)
@@ -160,8 +164,7 @@ def _check_file(
                 on_finding(path, finding)
             if report.is_fixed:
                 yield _kept(line, found, judge, report)
-            done += len(line.raw)
-            progress("validated", min(done, total), total)
+            advance(len(line.raw))
 
     try:
         if not report.is_fixed:

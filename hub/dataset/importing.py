@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     Rows = Iterator[tuple[str, int, Any]]  # split, row from 1, its value; None where it is broken
 
+JSON_LINES = (".jsonl", ".json", ".ndjson")
 IMPORTED = Path(EXAMPLES) / "imported"
 # Where a turn begins in the usual prompt templates: ChatML, Zephyr, Alpaca, Guanaco.
 _MARK = re.compile(
@@ -74,7 +75,7 @@ def import_examples(
     """
     path = Path(source)
     origin, rows = _file(path) if path.is_file() else _dataset(source)
-    name = name or "-".join(re.findall(r"[\w.]+", path.stem if path.exists() else source))
+    name = "-".join(re.findall(r"[\w.]+", name or (path.stem if path.exists() else source)))
     target, report = folder / IMPORTED / f"{name}.jsonl", ImportReport()
     report.path = str(target)
 
@@ -173,12 +174,16 @@ def _placed(row: dict[str, Any], path: str, name: str, category: str) -> dict[st
     place = {"source": f"imported/{name}", "path": path, "start_line": 1, "end_line": 1}
     known = {key: given[key] for key in place if isinstance(given.get(key), type(place[key]))}
     place |= known if "path" in known else {}
-    files = given.get("files") or [f"{place['source']}/{place['path']}"]
+    files = given.get("files")
+    files = files if isinstance(files, list) else [f"{place['source']}/{place['path']}"]
     defaults = {"task": "answer", "category": category or "unclassified", "language": language}
     return defaults | row | {"provenance": given | place | {"files": files}}
 
 
 def _file(path: Path) -> tuple[dict[str, Any], Rows]:
+    if path.suffix not in JSON_LINES:
+        told = "put it into a folder of its own, which is read as a dataset"
+        raise HubError(f"{path} is no file of JSON lines ({', '.join(JSON_LINES)}): {told}")
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     rows = ((path.name, line.number, line.data) for line in read_lines(path))

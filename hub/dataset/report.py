@@ -180,7 +180,7 @@ def _map(ingredients: Ingredients, examples: Iterable[Example], vectors: Vectors
             f'fill="{fill}" stroke="{colour}"><title>{escape(p.symbol or p.kind)}, '
             f"{escape(p.location)}, {escape(category)}</title></circle>"
         )
-    key = "".join(
+    key = " ".join(
         f'<span><i style="color:{colour}">&#9679;</i> {escape(name)}</span>'
         for name, colour in colours.items()
     )

@@ -54,7 +54,10 @@ _MODULE_DOC = {
     "go": re.compile(r"(?:\A|\n\n)((?://[^\n]*\n)+)package "),
 }
 _DESIGN = re.compile(r"(?i)(?:^|/)(?:readme|architecture|design|overview)[^/]*$")
-_HEADING = re.compile(r"\A\s*(?:#{1,6}[^\n]*|[^\n]+\n[=-]{3,}[ \t]*)(?:\n|\Z)")
+_HEADING = re.compile(
+    r"\A\s*(?:#{1,6}[^\n]*|(?:([^\w\s])\1+[ \t]*\n)?[^\n]+\n([^\w\s])\2{2,}[ \t]*)(?:\n|\Z)"
+)
+_LABELS = re.compile(r"(?:\n\.\. _[^\n]+:\s*)+\Z")  # of the section that follows, in reST
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,7 +199,7 @@ def outline(p: Pattern, material: Material, draw: Random) -> Iterator[Example]:
     members = material.files[p.source, p.path]
     if p.kind != "module" or p is not members[0]:
         return
-    lines = [f"{'    ' * (m.kind == 'method')}{m.signature}" for m in members if _declares(m)]
+    lines = [f"{_indent(m.text)}{m.signature}" for m in members if _declares(m)]
     if (description := _module_description(p)) and MIN_LINES <= len(lines) <= 2 * MAX_CONTEXT:
         answer = _fenced("\n".join(lines), p.language)
         yield _example("outline", p, answer, draw, description=description)
@@ -297,6 +300,12 @@ def _declares(p: Pattern) -> bool:
     return bool(p.signature) and p.part < 2 and p.kind != "test"
 
 
+def _indent(text: str) -> str:
+    """How far the first line that is not blank is indented."""
+    line = next((line for line in text.splitlines() if line.strip()), "")
+    return line[: len(line) - len(line.lstrip())]
+
+
 def _imports_above(p: Pattern, material: Material) -> str:
     """The imports of the file whose names the function uses."""
     head = material.files[p.source, p.path][0]
@@ -316,7 +325,7 @@ _KEYWORDS = frozenset("import from use using require const as include static typ
 
 def _from_section(task: str, p: Pattern, draw: Random) -> Iterator[Example]:
     """A section's heading, under the one above it where there is one, and the text between."""
-    body = _HEADING.sub("", p.text).strip()
+    body = _LABELS.sub("", _HEADING.sub("", p.text)).strip()
     if p.kind == "section" and p.symbol and not p.part and len(_prose(p).split()) >= 3 * MIN_WORDS:
         above, topic = ["", *p.symbol.split(" > ")][-2:]
         topic = plain(topic).rstrip("?!.: ") + (f" ({plain(above)})" if above else "")

@@ -28,6 +28,7 @@ from hub.curate.taxonomy import UNCLASSIFIED, shipped_taxonomy
 from hub.preparing import with_ids
 from hub.store.embedding import pattern_vectors
 from hub.store.encoders import open_encoders
+from hub.syntax import PROSE
 from indexers.code import chunk_file
 from indexers.files import Skip, list_files, read_source
 from indexers.languages import EXTENSIONS
@@ -116,7 +117,7 @@ def read(repository: Repository, repos: Path, scratch: Path) -> list[Pattern]:
 
 def is_code(pattern: Pattern) -> bool:
     """Whether it is neither a test, by its path, nor prose."""
-    return "test" not in pattern.path.lower() and pattern.language not in ("markdown", "text")
+    return "test" not in pattern.path.lower() and pattern.language not in PROSE
 
 
 def drawn_from(patterns: Iterable[Pattern]) -> list[Pattern]:
@@ -180,15 +181,28 @@ def table(name: str, judged: Sequence[Judged], code: Sequence[bool]) -> None:
     print("| patterns | labels | right | unclassified | confident | right where confident |")
     print("| --- | --- | --- | --- | --- | --- |")
     for title, group in groups.items():
-        sure = [j for j in group if j.confident]
         left = sum(j.found.category == UNCLASSIFIED for j in group)
         print(
             f"| {title} | {len(group)} | {mean(group):.3f} | {left / max(1, len(group)):.2f} "
-            f"| {len(sure) / max(1, len(group)):.2f} | {mean(sure):.3f} |"
+            f"| {sure_share(group):.2f} | {mean(sure_of(group)):.3f} |"
         )
-    if groups["others"]:
-        weighed = share * mean(groups["code"]) + (1 - share) * mean(groups["others"])
-        print(f"| all, weighed | | {weighed:.3f} | | | |")
+    code_group, others = groups["code"], groups["others"]
+    if others:
+        weighed = share * mean(code_group) + (1 - share) * mean(others)
+        in_code, in_others = share * sure_share(code_group), (1 - share) * sure_share(others)
+        sure_right = in_code * mean(sure_of(code_group)) + in_others * mean(sure_of(others))
+        sure = in_code + in_others
+        print(f"| all, weighed | | {weighed:.3f} | | {sure:.2f} | {sure_right / sure:.3f} |")
+
+
+def sure_of(group: Sequence[Judged]) -> list[Judged]:
+    """Those whose category may be relied on, as they say."""
+    return [j for j in group if j.confident]
+
+
+def sure_share(group: Sequence[Judged]) -> float:
+    """How many of them that are."""
+    return len(sure_of(group)) / max(1, len(group))
 
 
 def mean(group: Sequence[Judged]) -> float:

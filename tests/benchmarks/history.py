@@ -20,13 +20,20 @@ import sys
 import tempfile
 import time
 import warnings
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from indexers.commit_messages import clean_message, reason_to_leave_out
-from indexers.git_history import MAX_CODE_FILES, HistoryReport, is_test_path, read_changes
+from indexers.git_history import (
+    MAX_CODE_FILES,
+    MAX_FUNCTIONS,
+    HistoryReport,
+    is_test_path,
+    read_changes,
+)
 from indexers.git_log import MAX_FILES
-from tests.benchmarks.checkouts import listed_repositories
+from tests.benchmarks.checkouts import LIST, TEAMS, listed_repositories
 from tests.benchmarks.memory import peak_memory
 
 if TYPE_CHECKING:
@@ -63,7 +70,8 @@ def main() -> None:
         "| repository | kept of changed | PyDriller | wall s | ratio | CPU s | ratio | MB | parse |"
     )
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
-    for repository in listed_repositories(options.role, options.only):
+    listed = [listed_repositories(options.role, options.only, path) for path in (LIST, TEAMS)]
+    for repository in chain.from_iterable(listed):
         folder = options.repos / repository.name
         print(_row(repository.name, folder, options.commits, options.turns), flush=True)
 
@@ -149,28 +157,43 @@ def _newest(repository: Path, commits: int) -> list[str]:
 
 
 def _pydriller_pairs(driller: Any, names: list[str]) -> Iterator[tuple[str, str, str]]:
-    """(subject, before, after) of every function that a commit changed."""
+    """(subject, before, after) of every function that a commit changed.
+
+    It stops at missing objects and at some TypeScript: such commits are named and left out.
+    """
+    from git.exc import GitCommandError
+
+    for name in names:
+        try:
+            yield from _pydriller_commit(driller.get_commit(name))
+        except (IndexError, ValueError, GitCommandError) as error:
+            print(f"PyDriller left out {name}: {error!r}", file=sys.stderr)
+
+
+def _pydriller_commit(commit: Any) -> list[tuple[str, str, str]]:
     from pydriller import ModificationType
 
-    modified = {ModificationType.MODIFY, ModificationType.RENAME}
-    for name in names:
-        commit = driller.get_commit(name)
-        message = clean_message(commit.msg)
-        if reason_to_leave_out(message) or commit.files > MAX_FILES:
-            continue
-        files = [
-            file
-            for file in commit.modified_files
-            if file.change_type in modified and Path(file.filename).suffix in EXTENSIONS
-        ]
-        code = [file for file in files if not is_test_path(file.new_path)]
-        if len(files) > MAX_CODE_FILES or (code and not message.is_about_code):
-            continue
-        for file in code or files:
-            before = _texts(file.methods_before, file.source_code_before)
-            for symbol, text in _texts(file.methods, file.source_code).items():
-                if symbol in before and before[symbol] != text:
-                    yield message.subject, before[symbol], text
+    message = clean_message(commit.msg)
+    if reason_to_leave_out(message) or commit.files > MAX_FILES:
+        return []
+    files = [
+        file
+        for file in commit.modified_files
+        if file.change_type in (ModificationType.MODIFY, ModificationType.RENAME)
+        and Path(file.filename).suffix in EXTENSIONS
+    ]
+    code = [file for file in files if not is_test_path(file.new_path)]
+    if len(files) > MAX_CODE_FILES or (code and not message.is_about_code):
+        return []
+    found: list[tuple[str, str, str]] = []
+    for file in code or files:
+        before = _texts(file.methods_before, file.source_code_before)
+        for symbol, text in _texts(file.methods, file.source_code).items():
+            if symbol in before and before[symbol] != text:
+                found.append((message.subject, before[symbol], text))
+        if len(found) > MAX_FUNCTIONS:
+            return []
+    return found
 
 
 def _texts(methods: list[Any], source: str | None) -> dict[str, str]:

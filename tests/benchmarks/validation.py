@@ -1,11 +1,12 @@
 """The rules on real functions, on broken ones, and how fast they are.
 
-    python -m tests.benchmarks.validation FOLDER... [--rows 100000] [--show 3]
+    python -m tests.benchmarks.validation FOLDER... [--show 3]
+    python -m tests.benchmarks.validation FOLDER... --rows 100000
 
 Every function below the folders is the answer of a row in its language. A syntax error in one is
 the grammar's, or ours: the code is real. Then each function is cut off at a random place, or loses
-one bracket: how many of these are an error? At last `--rows` rows are written to a file and checked
-by the command line's own function, in a process whose memory is measured.
+one bracket: how many of these are an error? With `--rows`, that many rows are written to a file and
+checked as the command line does it, in a process whose time and memory are measured.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from hub.config import Dataset
 from hub.curate.validate import Validator
 from hub.dataset.checking import check_dataset
 from hub.reporting import silent
-from indexers.code import _parse, detect_language
+from indexers.code import detect_language, parse
 from indexers.languages import GRAMMARS
 from indexers.syntax import Role
 
@@ -52,10 +53,11 @@ def main() -> None:
     for folder in options.folders:
         for language, text in functions(folder):
             by_language[language].append(text)
-    real(by_language, options.show)
-    broken(by_language)
     if options.rows:
         speed(by_language, options.rows)
+        return
+    real(by_language, options.show)
+    broken(by_language)
 
 
 def functions(folder: Path) -> Iterator[tuple[str, str]]:
@@ -67,7 +69,7 @@ def functions(folder: Path) -> Iterator[tuple[str, str]]:
         data = path.read_bytes()
         language = detect_language(path.name, data[:8192])
         grammar = GRAMMARS[language]
-        stack = [_parse(grammar.name, data)]
+        stack = [parse(grammar.name, data).root_node]
         while stack:
             node = stack.pop()
             conditional = grammar.role is not None and node.type in grammar.conditional
