@@ -20,7 +20,7 @@ from hub.curate.linking import link_tests
 from hub.curate.taxonomy import taxonomy_of
 from hub.curate.validate import Validator
 from hub.dataset.build import Ingredients, build, checked_options, standing
-from hub.dataset.checking import LAST_BUILD, example_check, last_build, read_lines
+from hub.dataset.checking import LAST_BUILD, answers_of, example_check, last_build, read_lines
 from hub.dataset.checks import forbidden, private
 from hub.dataset.generating import GENERATED, generate, generated
 from hub.dataset.handwritten import read_handwritten
@@ -94,6 +94,8 @@ def _build(
         *read_imported(workspace.folder),
         *generated(workspace.folder / GENERATED, patterns),
     ]
+    held_out = [text for name in settings.held_out for text in answers_of(workspace.folder / name)]
+    applied = left_out(workspace.store_folder, {p.id for p in patterns})
     private_data: Counter[str] = Counter()
     facts: dict[str, Any] = {
         "command": f"patternhub dataset build {out.name}",
@@ -107,7 +109,7 @@ def _build(
             retriever.store.state(),
             [digest(p) for p in patterns],
             digest(changes),
-            digest(own),
+            digest(own, held_out, sorted(applied.items())),
         ).hex(),
         "private": private_data,
     }
@@ -123,6 +125,7 @@ def _build(
         stand_ins=found.stand_ins,
         changes=changes,
         own=own,
+        held_out=held_out,
         vectors=vectors,
     )
     validator = Validator.from_config(workspace.config, workspace.folder)

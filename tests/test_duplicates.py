@@ -197,7 +197,7 @@ def test_a_renamed_and_reformatted_copy_has_the_same_words() -> None:
         ("java", "int Add(List<Foo> all, int n) { for (Foo x : all) { n += x.size(); } return n; }",
          "int Plus(List<Foo> items, int m)\n{ for (Foo y : items) { m += y.size(); } return m; }"),
         ("python", "def Add(a, *, b=1):\n    return [f'{a} or {x}' for x in call(b=b)]",
-         'def Plus(n, *, m=1):\n    """Adds."""\n    return [f"{n} " "or {y}" for y in call(b=m)]'),
+         'def Plus(n, *, m=1):\n    """Adds."""\n    return [f"{n} " f"or {y}" for y in call(b=m)]'),
     ],
 )  # fmt: skip
 def test_own_names_are_no_part_of_the_words(language: str, left: str, right: str) -> None:
@@ -212,10 +212,18 @@ def test_own_names_are_no_part_of_the_words(language: str, left: str, right: str
         ("def f(a): return g(b=a)", "def f(a): return g(c=a)"),
         ("def f(a): return f'{a.x}'", "def f(a): return f'{a.y}'"),
         ("def f(a): return 1", "def f(a): return 2"),
+        ("def f(a): return 'x'", "def f(a): return b'x'"),
+        ("def f(a): return '\"x'", "def f(a): return 'x'"),
+        ("def f(a): return g(a, T)", "def f(a): return g(a, T())"),
     ],
 )
 def test_names_of_others_and_literals_are(left: str, right: str) -> None:
     assert code(left, symbol="f") != code(right, symbol="f")
+
+
+def test_a_literal_of_python_is_what_it_stands_for() -> None:
+    assert code("return 0xFF, 1e-3, 'a' 'b'") == code('return 255, 0.001, "ab"')
+    assert code(r"return r'\s'") == code(r"return '\\s'")
 
 
 def test_names_are_renamed_consistently() -> None:

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hub.curate.linking import in_test_file
 from hub.curate.measures import measure
 from hub.curate.near import near_pairs
 from hub.curate.quality import quality, quality_parts
-from hub.curate.semantic import KINDS, SHARED, semantic_pairs
+from hub.curate.semantic import SHARED, semantic_pairs
 from hub.curate.shingles import Sets, shingles, tokens
 from hub.errors import HubError
 from hub.reporting import silent
@@ -241,10 +242,10 @@ def _clusters(
 
 def _ranks(pattern: Pattern) -> _Ranks:
     """What makes one pattern better than another, the most important first; lower is better."""
-    measures = _measure(pattern.text, pattern.language, is_function=pattern.kind in KINDS)
+    measures = _measure(pattern.text, pattern.language, pattern.kind)
     parts = quality_parts(pattern, measures, tested=None, duplicated=None)
     return {
-        "no test": pattern.kind == "test",
+        "no test": pattern.kind == "test" or in_test_file(pattern),
         "best quality": -quality(parts),
         "shortest path": len(pattern.path),
         "first of its kind": _place(pattern),

@@ -44,7 +44,8 @@ _PREFIX = r"(?:\b[rRbBuUfF]{1,2}(?=[\"']))?"
 _HASH_COMMENTS = rf"^[ \t]*[rRbBuU]{{0,2}}(?:{_TRIPLE})|\#.*"  # and docstrings
 _SLASH_COMMENTS = r"/\*(?s:.*?)(?:\*/|\Z)|//.*"
 _MARK = r"(?P<mark>->|::|\?\.|[=!<>:]=|=>|[^\w\s])"
-_CODE = rf"(?P<line>(?<!,)\n)|(?P<number>\b\d[\w.]*(?:(?<=[eE])[-+]\d+)?)|(?P<name>[^\W\d][\w$]*)|{_MARK}"
+_NUMBER = r"\b\d[\w.]*(?:(?<=[eE])[-+]\d+)?"
+_CODE = rf"(?P<line>(?<!,)\n)|(?P<number>{_NUMBER})|(?P<name>[^\W\d][\w$]*)|{_MARK}"
 _INTERPOLATED = re.compile(r"\{[^{}]*\}")
 _NAME = re.compile(r"[^\W\d]\w*")
 _ACCESS = frozenset({".", "->", "::", "?."})

@@ -18,6 +18,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from hub.curate.duplicates import NEAR, give_way
+from hub.curate.leaks import leaking
 from hub.curate.near import near_pairs
 from hub.curate.shingles import Sets, shingles, tokens
 from hub.dataset.balance import balance, shortfalls
@@ -26,7 +27,7 @@ from hub.dataset.checking import read_lines
 from hub.dataset.formats import Options, as_row, check_formats, identity
 from hub.dataset.remembered import digest
 from hub.dataset.report import page
-from hub.dataset.split import SIDES, Shares, split
+from hub.dataset.split import LEAK, SIDES, Shares, split
 from hub.dataset.tasks import TASKS, Material
 from hub.errors import HubError
 from hub.reporting import silent
@@ -91,6 +92,7 @@ class Ingredients:
     stand_ins: frozenset[str]
     changes: Mapping[tuple[str, str], Sequence[Change]] = field(default_factory=dict)
     own: Sequence[Example] = ()  # hand-written and imported
+    held_out: Sequence[str] = ()  # answers that no example may resemble
     vectors: Vectors | None = None  # of the patterns, in their order
 
 
@@ -114,6 +116,8 @@ def build(
     examples = list(_made(ingredients, settings, report, progress))
     examples = _checked(examples, check, settings, report, progress)
     examples = distinct(examples, report)
+    if ingredients.held_out:
+        examples = _decontaminated(examples, ingredients.held_out, report)
     report.before = _by_category(examples)
     kept, dropped = balance(examples, caps=settings.caps, task_share=settings.task_share)
     report.stages.append(Stage("balanced", len(kept), dropped))
@@ -240,6 +244,17 @@ def distinct(examples: Sequence[Example], report: BuildReport) -> list[Example]:
     stage.kept = len(examples) - len(drop)
     report.stages.append(stage)
     return [example for row, example in enumerate(examples) if row not in drop]
+
+
+def _decontaminated(
+    examples: Sequence[Example], held_out: Sequence[str], report: BuildReport
+) -> list[Example]:
+    """Examples whose answer resembles none of a held-out dataset."""
+    leaks = set(leaking([e.completion[-1].content for e in examples], held_out, threshold=LEAK))
+    kept = [example for row, example in enumerate(examples) if row not in leaks]
+    reasons = Counter({"its answer resembles one of a held-out dataset": len(leaks)})
+    report.stages.append(Stage("decontaminated", len(kept), +reasons))
+    return kept
 
 
 def _rank(example: Example) -> tuple[float, str]:
