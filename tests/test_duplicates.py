@@ -197,7 +197,7 @@ def test_a_renamed_and_reformatted_copy_has_the_same_words() -> None:
         ("java", "int Add(List<Foo> all, int n) { for (Foo x : all) { n += x.size(); } return n; }",
          "int Plus(List<Foo> items, int m)\n{ for (Foo y : items) { m += y.size(); } return m; }"),
         ("python", "def Add(a, *, b=1):\n    return [f'{a} or {x}' for x in call(b=b)]",
-         'def Plus(n, *, m=1):\n    """Adds."""\n    return [f"{n} " f"or {y}" for y in call(b=m)]'),
+         'def Plus(n, *, m=1):\n    """Adds."""\n    return [f"{n} " f"or {y}" for y in call(b=m)]'),  # noqa: E501
     ],
 )  # fmt: skip
 def test_own_names_are_no_part_of_the_words(language: str, left: str, right: str) -> None:

@@ -44,7 +44,7 @@ from tests.benchmarks.documented import EXTENSIONS
 from tests.benchmarks.mutants import GRAMMARS, KINDS, mutant
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container
+    from collections.abc import Container
 
     from hub.curate.duplicates import Member
     from hub.types import Pattern, Vectors
@@ -71,7 +71,6 @@ def main() -> None:
         help="folder of checkouts; for semantic, not given: installed packages",
     )
     parser.add_argument("--only", default="", help="the repository")
-    parser.add_argument("--tier", choices=("fast", "best"), default="best")
     parser.add_argument("--show", action="store_true")
     options = parser.parse_args()
     if options.part == "near":
@@ -81,14 +80,13 @@ def main() -> None:
         judged(
             listed_repositories(only=options.only, path=REPOSITORIES),
             options.repos,
-            options.tier,
             show=options.show,
         )
     elif options.repos:
         (repository,) = listed_repositories(only=options.only)
-        semantic(functions_of(repository, options.repos, GRAMMARS), options.tier)
+        semantic(functions_of(repository, options.repos, GRAMMARS))
     else:
-        semantic(installed(options.functions), options.tier)
+        semantic(installed(options.functions))
 
 
 def functions_of(repository: Repository, repos: Path, languages: Container[str]) -> list[Pattern]:
@@ -208,7 +206,7 @@ def exhaustive(sets: list[set[int]], threshold: float) -> set[tuple[int, int]]:
     return pairs
 
 
-def semantic(patterns: list[Pattern], tier: str) -> None:
+def semantic(patterns: list[Pattern]) -> None:
     """Recall of one planted copy a function, by kind."""
     random = Random(SEED)
     kinds = list(KINDS)
@@ -217,7 +215,7 @@ def semantic(patterns: list[Pattern], tier: str) -> None:
     planted = [(p, kind, mutant(p, kind, random)) for p, kind in asked]
     pairs = [(p, kind, copy) for p, kind, copy in planted if copy]
     everything = [*patterns, *(copy for _, _, copy in pairs)]
-    report = find_duplicates(everything, encoded(everything, tier))
+    report = find_duplicates(everything, encoded(everything))
     cluster_of = {id_: i for i, c in enumerate(report.clusters) for id_ in c.ids}
     hits = defaultdict(list)
     for original, kind, copy in pairs:
@@ -225,7 +223,7 @@ def semantic(patterns: list[Pattern], tier: str) -> None:
         long = min(body(original), body(copy)) >= BODY
         for name in (kind, "every kind"):
             hits[name].append((hit, long))
-    print(f"{len(patterns)} functions, {len(pairs)} planted copies, {tier} tier")
+    print(f"{len(patterns)} functions, {len(pairs)} planted copies")
     print("| copy | planted | recall | of those long enough | recall |\n" + "| --- " * 5 + "|")
     for kind in (*kinds, "every kind"):
         every = [hit for hit, _ in hits[kind]]
@@ -235,7 +233,7 @@ def semantic(patterns: list[Pattern], tier: str) -> None:
         )
 
 
-def judged(repositories: list[Repository], repos: Path, tier: str, *, show: bool) -> None:
+def judged(repositories: list[Repository], repos: Path, *, show: bool) -> None:
     """How many of the semantic duplicates in real code were judged right."""
     rows = [line.split("\t") for line in LABELS.read_text(encoding="utf-8").splitlines()]
     verdicts = {tuple(row[:-1]): row[-1] for row in rows}
@@ -245,7 +243,7 @@ def judged(repositories: list[Repository], repos: Path, tier: str, *, show: bool
     unseen: list[Member] = []
     for repository in repositories:
         patterns = functions_of(repository, repos, LANGUAGES)
-        report = find_duplicates(patterns, encoded(patterns, tier))
+        report = find_duplicates(patterns, encoded(patterns))
         found = [m for c in report.clusters for m in c.members if m.level == "semantic"]
         known = [verdicts[key(m)] for m in found if key(m) in verdicts]
         unseen += [m for m in found if key(m) not in verdicts]
@@ -253,8 +251,8 @@ def judged(repositories: list[Repository], repos: Path, tier: str, *, show: bool
         print(f"| {repository.name} | {len(patterns)} | {len(found)} | {len(known)} | {right} |")
     for m in unseen if show else ():
         print(f"\n#### {m.similarity:.2f} " + "\t".join(key(m)))
-        lines = [[line.strip() for line in p.text.splitlines()] for p in (m.like, m.pattern)]
-        changes = list(difflib.unified_diff(*lines, n=0, lineterm=""))[2:]
+        one, other = ([line.strip() for line in p.text.split("\n")] for p in (m.like, m.pattern))
+        changes = list(difflib.unified_diff(one, other, n=0, lineterm=""))[2:]
         print("\n".join([line for line in changes if not line.startswith("@@")][:SHOWN]))
 
 
@@ -264,9 +262,8 @@ def key(member: Member) -> tuple[str, ...]:
     return member.pattern.source, *both[0], *both[1]
 
 
-def encoded(patterns: list[Pattern], tier: str) -> Vectors:
-    encoders = open_encoders(Embedding(), Path.cwd())
-    encode: Callable[[list[str]], Vectors] = getattr(encoders, tier).encode_documents
+def encoded(patterns: list[Pattern]) -> Vectors:
+    encode = open_encoders(Embedding(), Path.cwd()).fast.encode_documents
     return pattern_vectors(patterns, encode, encode)
 
 
