@@ -182,34 +182,43 @@ class Hub:
         kind: str | None = None,
         source: str | None = None,
         threshold: float | None = None,
+        apply: bool = False,
         progress: Progress | None = None,
     ) -> DuplicatesReport:
         """Which patterns say the same, in clusters, and which one stands for each.
 
-        Only a report: nothing is removed.
+        Nothing is removed from the hub.
 
         Args:
             kind: Only this kind, such as "function", "method", "class" or "section".
             source: Only this source, by name.
-            threshold: The least cosine of semantic duplicates, from 0 to 1. Exact and
-                near-duplicates do not depend on it.
+            threshold: The least share of words that semantic duplicates have in common, from 0 to
+                1. Exact and near-duplicates do not depend on it.
+            apply: Exports and datasets leave out what another stands for, from now on: until the
+                file that the report names as ``applied`` is deleted, or this is done again.
             progress: Called with what is being done and how far it is.
 
         Raises:
-            HubError: nothing is indexed, an unknown kind or source, or a threshold out of range.
+            HubError: nothing is indexed, an unknown kind or source, a threshold out of range, or
+                the file cannot be written.
         """
-        from hub.curate.duplicates import THRESHOLD, indexed_duplicates
+        from hub.curate.duplicates import find_duplicates
+        from hub.curate.left_out import leave_out
+        from hub.curate.semantic import SHARED
         from hub.reporting import silent
         from hub.search.ranking import Filters
 
-        return self._read(
-            lambda retriever: indexed_duplicates(
-                retriever,
-                filters=Filters(kind=kind, source=source),
-                threshold=THRESHOLD if threshold is None else threshold,
-                progress=progress or silent,
-            )
+        filters = Filters(kind=kind, source=source)
+        patterns, vectors = self._read(lambda retriever: retriever.matching(filters))
+        report = find_duplicates(
+            patterns,
+            vectors,
+            threshold=SHARED if threshold is None else threshold,
+            progress=progress or silent,
         )
+        if apply:
+            report.applied = str(leave_out(self.workspace.store_folder, report.dropped))
+        return report
 
     def annotate(self) -> AnnotateReport:
         """Category, technologies, intent, complexity and quality of every pattern.
@@ -241,7 +250,8 @@ class Hub:
         """
         from hub.dataset.export import export
 
-        return self._read(lambda retriever: export(retriever.store, Path(path)))
+        folder = self.workspace.store_folder
+        return self._read(lambda retriever: export(retriever.store, Path(path), folder=folder))
 
     def build_dataset(
         self,

@@ -15,12 +15,13 @@ from filelock import FileLock, Timeout
 from hub.curate.annotate import annotate
 from hub.curate.duplicates import find_duplicates
 from hub.curate.gaps import Made, find_gaps
+from hub.curate.left_out import left_out
 from hub.curate.licences import licences_of, told
 from hub.curate.linking import link_tests
 from hub.curate.taxonomy import taxonomy_of
 from hub.curate.validate import Validator
 from hub.dataset.build import Ingredients, build, checked_options, standing
-from hub.dataset.checking import LAST_BUILD, example_check, last_build, read_lines
+from hub.dataset.checking import LAST_BUILD, answers_of, example_check, last_build, read_lines
 from hub.dataset.checks import Screen
 from hub.dataset.generating import GENERATED, generate, generated
 from hub.dataset.handwritten import read_handwritten
@@ -99,6 +100,8 @@ def _build(
         *generated(workspace.folder / GENERATED, patterns),
     ]
     licences = {s.name: licences_of(source_root(workspace, s.location)) for s in sources}
+    held_out = [text for name in settings.held_out for text in answers_of(workspace.folder / name)]
+    applied = left_out(workspace.store_folder, {p.id for p in patterns})
     facts: dict[str, Any] = {
         "command": f"patternhub dataset build {out.name}",
         "version": version("pattern-hub"),
@@ -113,8 +116,7 @@ def _build(
             retriever.store.state(),
             [digest(p) for p in patterns],
             digest(changes),
-            digest(own),
-            licences,
+            digest(own, held_out, sorted(applied.items()), licences),
         ).hex(),
     }
     last = standing(out, facts["inputs"])
@@ -132,6 +134,7 @@ def _build(
         stand_ins=found.stand_ins,
         changes={(s, screen.path(path)): each for (s, path), each in changes.items()},
         own=own,
+        held_out=held_out,
         vectors=vectors,
     )
     validator = Validator.from_config(workspace.config, workspace.folder)
@@ -164,13 +167,10 @@ class _Curated:
 def _curated(
     workspace: Workspace, patterns: Sequence[Pattern], vectors: Vectors, progress: Progress
 ) -> _Curated:
-    duplicates = find_duplicates(patterns, vectors, tier="fast", progress=progress)
-    clusters = {
-        p.id: number
-        for number, cluster in enumerate(duplicates.clusters)
-        for p in (cluster.representative, *(member.pattern for member in cluster.members))
-    }
-    stand_ins = frozenset(member.pattern.id for member in duplicates.dropped)
+    duplicates = find_duplicates(patterns, vectors, progress=progress)
+    clusters = {id_: n for n, cluster in enumerate(duplicates.clusters) for id_ in cluster.ids}
+    applied = left_out(workspace.store_folder, {p.id for p in patterns})
+    stand_ins = frozenset([*duplicates.dropped, *applied])
     progress("linking tests", 0, 1)
     tests = link_tests(patterns)
     progress("annotating", 0, 1)

@@ -225,9 +225,12 @@ def annotate(folder: Path | None, category: str | None, as_json: bool) -> None:
 
 
 @main.command()
+@click.option("--apply", is_flag=True, help="Leave them out of exports and datasets.")
 @click.option("--kind", help="Only this kind: function, method, class, module, section, ...")
 @click.option("--source", help="Only this source.")
-@click.option("--threshold", type=float, help="Least cosine of semantic duplicates, 0 to 1.")
+@click.option(
+    "--threshold", type=float, help="Least share of words semantic duplicates share; default 0.85."
+)
 @click.option(
     "--limit",
     "-n",

@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hub.curate.annotate import AnnotateReport, Annotation
-    from hub.curate.clusters import Cluster
-    from hub.curate.duplicates import DuplicatesReport
+    from hub.curate.duplicates import Cluster, DuplicatesReport
     from hub.curate.gaps import Gap
     from hub.dataset.build import BuildReport
     from hub.dataset.checking import ValidationReport
@@ -43,7 +42,6 @@ UNITS = {
     "validated": "B",
     "vectors": "vectors",
     "measuring": "tiers",
-    "reading": "patterns",
     "comparing": "levels",
     "commits": "commits",
 }
@@ -372,29 +370,30 @@ def status_text(status: Status, *, with_files: bool) -> str:
 
 
 def duplicates_text(report: DuplicatesReport, *, limit: int) -> str:
-    """The largest ``limit`` clusters, what was left out, and how much could go."""
+    """The largest ``limit`` clusters, and how much could go or went."""
     lines = []
-    for number, cluster in enumerate(report.clusters[:limit], start=1):
-        lines += [*_cluster_lines(number, cluster), ""]
+    for cluster in report.clusters[:limit]:
+        lines += [*_cluster_lines(cluster), ""]
     if len(report.clusters) > limit:
         lines += [f"... {len(report.clusters) - limit} smaller clusters (-n shows more)", ""]
     lines.append(
-        f"{len(report.dropped)} of {report.total} patterns say what another says "
-        f"({report.ratio:.1%}): {len(report.clusters)} clusters, {_counts(report.levels())}, "
-        f"{report.tier} tier"
+        f"{len(report.dropped)} of {report.total} patterns say what another says, in "
+        f"{len(report.clusters)} clusters: {_counts(report.levels())}"
     )
+    if report.applied:
+        lines.append(f"exports and datasets leave them out, until {report.applied} is deleted")
+    elif report.dropped:
+        lines.append("`patternhub dedup --apply` leaves them out of exports and datasets")
     return "\n".join(lines)
 
 
-def _cluster_lines(number: int, cluster: Cluster) -> list[str]:
-    kept = cluster.representative
-    lines = [f"{number:2}. {len(cluster)} patterns", f"  keep          {_named(kept)}"]
-    lines[0] += f"; the one to keep: {cluster.reason}"
-    for member in cluster.members[:SHOWN_MEMBERS]:
-        near = "" if member.neighbour.id == kept.id else f", like {_named(member.neighbour)}"
-        lines.append(f"  {member.level:8} {member.similarity:.2f} {_named(member.pattern)}{near}")
+def _cluster_lines(cluster: Cluster) -> list[str]:
+    lines = [f"keep          {_named(cluster.kept)}, {cluster.reason}"]
+    for m in cluster.members[:SHOWN_MEMBERS]:
+        like = "" if m.like.id == cluster.kept.id else f", like {_named(m.like)}"
+        lines.append(f"{m.level:8} {m.similarity:.2f} {_named(m.pattern)}{like}")
     if len(cluster.members) > SHOWN_MEMBERS:
-        lines.append(f"  ... {len(cluster.members) - SHOWN_MEMBERS} more (--json has all)")
+        lines.append(f"... {len(cluster.members) - SHOWN_MEMBERS} more (--json has all)")
     return lines
 
 

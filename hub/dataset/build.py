@@ -17,7 +17,8 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from hub.curate.clusters import components
+from hub.curate.duplicates import NEAR, give_way
+from hub.curate.leaks import leaking
 from hub.curate.near import near_pairs
 from hub.curate.shingles import Sets, shingles, tokens
 from hub.dataset.balance import balance, shortfalls
@@ -26,7 +27,7 @@ from hub.dataset.checking import read_lines
 from hub.dataset.formats import Options, as_row, check_formats, identity
 from hub.dataset.remembered import digest
 from hub.dataset.report import page
-from hub.dataset.split import SIDES, Shares, split
+from hub.dataset.split import LEAK, SIDES, Shares, split
 from hub.dataset.tasks import TASKS, Material
 from hub.errors import FailedCheckError, HubError
 from hub.reporting import silent
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
 MANIFEST = "manifest.json"
 COMPLIANCE = "compliance.json"
 SHOWN = 20  # rows that are named where a strict build fails
-NEAR = 0.7  # Jaccard similarity of answers from which two examples of a task teach the same
 SHORT = 40  # tokens: of a shorter answer, the question decides too
 
 
@@ -95,6 +95,7 @@ class Ingredients:
     stand_ins: frozenset[str]
     changes: Mapping[tuple[str, str], Sequence[Change]] = field(default_factory=dict)
     own: Sequence[Example] = ()  # hand-written and imported
+    held_out: Sequence[str] = ()  # answers that no example may resemble
     vectors: Vectors | None = None  # of the patterns, in their order
 
 
@@ -124,6 +125,8 @@ def build(
     if strict and compliance.forbidden:
         raise FailedCheckError(_forbidden(compliance))
     examples = distinct(examples, report)
+    if ingredients.held_out:
+        examples = _decontaminated(examples, ingredients.held_out, report)
     report.before = _by_category(examples)
     kept, dropped = balance(examples, caps=settings.caps, task_share=settings.task_share)
     report.stages.append(Stage("balanced", len(kept), dropped))
@@ -238,25 +241,31 @@ def _checked(
 
 
 def distinct(examples: Sequence[Example], report: BuildReport) -> list[Example]:
-    """One of every group of examples that teach a task the same, the best; in their order."""
+    """Examples, in their order, without those that teach a task what a better one teaches."""
     stage = Stage("deduplicated", 0)
     drop: set[int] = set()
     by_task: dict[str, list[int]] = defaultdict(list)
     for row, example in enumerate(examples):
         by_task[example.task].append(row)
     for rows in by_task.values():
+        rows.sort(key=lambda row: _rank(examples[row]))
         sets = Sets.of(shingles(_telling(examples[row])) for row in rows)
-        pairs, _ = near_pairs(sets, NEAR)
-        for group in components(len(rows), pairs.tolist()):
-            ranked = sorted(
-                (rows[i] for i in group),
-                key=lambda r: (-examples[r].quality, identity(examples[r])),
-            )
-            drop.update(ranked[1:])
+        drop.update(rows[worse] for worse in give_way(near_pairs(sets, NEAR)[0]))
     stage.dropped["says what a better example says"] = len(drop)
     stage.kept = len(examples) - len(drop)
     report.stages.append(stage)
     return [example for row, example in enumerate(examples) if row not in drop]
+
+
+def _decontaminated(
+    examples: Sequence[Example], held_out: Sequence[str], report: BuildReport
+) -> list[Example]:
+    """Examples whose answer resembles none of a held-out dataset."""
+    leaks = set(leaking([e.completion[-1].content for e in examples], held_out, threshold=LEAK))
+    kept = [example for row, example in enumerate(examples) if row not in leaks]
+    reasons = Counter({"its answer resembles one of a held-out dataset": len(leaks)})
+    report.stages.append(Stage("decontaminated", len(kept), +reasons))
+    return kept
 
 
 def _rank(example: Example) -> tuple[float, str]:
