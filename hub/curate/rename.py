@@ -61,8 +61,12 @@ _TAKEN = {
     True: frozenset([*keyword.kwlist, *keyword.softkwlist, *dir(builtins), "self", "cls"]),
     False: frozenset(_JAVASCRIPT.split()),
 }
-# what stands before a name in documentation: `name`, @param {type} name, or "name (type): ..."
-_LEADS = r"param\s+(?:\{[^}\n]*\}\s+)?\[?|`|^[ \t#*]*(?=[\w$]+(?: \([^)\n]*\))?:\s)"
+# a name in prose, and what marks it as one: `name`, @param {type} name, "name (type): ..."
+_MENTION = re.compile(
+    r"(param\s+(?:\{[^}\n]*\}\s+)?\[?|`|^[ \t#*]*(?=[\w$]+(?: \([^)\n]*\))?:\s))?"
+    r"(?<![\w$.])([^\W\d][\w$]*)",
+    re.MULTILINE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +126,7 @@ def _renamed(
         old = binding.name
         if old not in mapping:
             styled = (_styled(words, old, tree) for words in propose(binding))
-            mapping[old] = next(name for name in styled if name not in taken)
+            mapping[old] = next(n for n in styled if n not in taken and n.isidentifier())
             taken.add(mapping[old])
         for use in binding.uses:
             keep = f"{text_of(use)}: " if use.type.startswith("shorthand") else ""
@@ -130,8 +134,9 @@ def _renamed(
     if not mapping:
         raise Unsuited("nothing in it to rename")
     others = {b.name for b in names.bindings if b not in bindings} | names.free
+    prose = [*names.comments, *(_docstrings(tree) if docstrings else ())]
     told = {old: new for old, new in mapping.items() if old not in others}
-    return Renamed(tree.edited([*edits, *_mentions(tree, told, docstrings=docstrings)]), mapping)
+    return Renamed(tree.edited([*edits, *_mentions(prose, told)]), mapping)
 
 
 def _neutral(binding: Binding) -> Iterator[list[str]]:
@@ -189,19 +194,21 @@ def _styled(words: list[str], old: str, tree: Tree) -> str:
     return private + (joined if old[:1].isupper() else joined[:1].lower() + joined[1:])
 
 
-def _mentions(tree: Tree, mapping: dict[str, str], *, docstrings: bool) -> Iterator[Edit]:
-    """The new names in comments; one that could be a plain word only where it is marked."""
-    clear = [re.escape(name) for name in mapping if not (name.isalpha() and name.islower())]
-    marked = "|".join(map(re.escape, mapping))
-    told = re.compile(
-        rf"(?P<lead>{_LEADS})(?P<name>{marked})(?![\w$])"
-        rf"|(?<![\w$.])(?P<clear>{'|'.join(clear) or '(?!)'})(?![\w$])",
-        re.MULTILINE,
-    )
-    for node in walk(tree.root) if mapping else ():
-        alone = docstrings and node.type == "string" and node.parent and node.parent.type == "block"
-        if node.type == "comment" or alone:
-            old = text_of(node)
-            new = told.sub(lambda m: (m["lead"] or "") + mapping[m["name"] or m["clear"]], old)
-            if new != old:
-                yield Edit(node.start_byte, node.end_byte, new)
+def _docstrings(tree: Tree) -> Iterator[Node]:
+    alone = (node for node in walk(tree.root) if node.type == "string" and node.parent)
+    return (node for node in alone if node.parent and node.parent.type == "block")
+
+
+def _mentions(nodes: Iterable[Node], mapping: dict[str, str]) -> Iterator[Edit]:
+    """The new names in prose; one that could be a plain word only where it is marked."""
+
+    def told(match: re.Match[str]) -> str:
+        lead, name = match.groups("")
+        plain = name.isalpha() and name.islower()
+        return match[0] if plain and not lead else lead + mapping.get(name, name)
+
+    for node in nodes:
+        old = text_of(node)
+        new = _MENTION.sub(told, old)
+        if new != old:
+            yield Edit(node.start_byte, node.end_byte, new)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 from hub.curate.trees import text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from tree_sitter import Node
 
@@ -48,8 +48,8 @@ class Binding:
     role: Role
     scope: Scope
     value: Node | None
-    public: bool
-    fixed: bool
+    public: bool = False
+    fixed: bool = False
     uses: list[Node] = field(default_factory=list)
 
     @property
@@ -63,11 +63,13 @@ class Names:
     """All names of a text; ``free`` come from outside, or something reads them as text.
 
     ``dynamic``: the code looks names up by their text (``locals()``), so that none can change.
+    ``comments`` are met on the way, and kept for who changes the names that they mention.
     """
 
     bindings: tuple[Binding, ...]
     free: frozenset[str]
     dynamic: bool
+    comments: tuple[Node, ...]
 
 
 class Bind(NamedTuple):
@@ -114,6 +116,11 @@ class Walk:
 
     patterns: ClassVar[frozenset[str]]
     rules: ClassVar[Mapping[str, Rule]]
+    visits: ClassVar[Mapping[str, Callable[[Walk, Visit], None]]]
+
+    def __init_subclass__(cls) -> None:
+        methods = (name for name in dir(cls) if name.startswith("visit_"))
+        cls.visits = {name.removeprefix("visit_"): getattr(cls, name) for name in methods}
 
     def __init__(self) -> None:
         self.outside = Scope("outside")
@@ -122,6 +129,7 @@ class Walk:
         self.uses: list[tuple[str, Visit]] = []
         self.keywords: list[tuple[str, str]] = []  # callee, name of the argument
         self.fixed: set[str] = set()
+        self.comments: list[Node] = []
         self.dynamic = False
 
     def read(self, root: Node) -> Names:
@@ -129,11 +137,11 @@ class Walk:
         while self.stack:
             at = self.stack.pop()
             kind = at.node.type
-            if rule := self.rules.get(kind):
-                self.follow(rule, at)
-            elif visit := getattr(self, f"visit_{kind}", None):
-                visit(at)
-            else:
+            if kind in self.rules:
+                self.follow(self.rules[kind], at)
+            elif kind in self.visits:
+                self.visits[kind](self, at)
+            elif at.node.named_child_count:
                 bind = at.bind._replace(value=None) if at.bind and kind in self.patterns else None
                 self.push(at.scope, at.node.named_children, bind)
         return self._resolved()
@@ -165,11 +173,18 @@ class Walk:
         scope, bind = at.scope, at.bind
         while bind.hoist and scope.kind in ("block", "comprehension") and scope.parent:
             scope = scope.parent
-        if name not in scope.names and name not in scope.elsewhere:
-            fixed = bind.fixed or _RESERVED.fullmatch(name) is not None
-            binding = Binding(name, bind.role, scope, bind.value, bind.public, fixed)
+        if name in scope.elsewhere:
+            return
+        if name not in scope.names:
+            reserved = _RESERVED.fullmatch(name) is not None
+            binding = Binding(name, bind.role, scope, bind.value, fixed=reserved)
             scope.names[name] = binding
             self.bindings.append(binding)
+        scope.names[name].public |= bind.public
+        scope.names[name].fixed |= bind.fixed
+
+    def visit_comment(self, at: Visit) -> None:
+        self.comments.append(at.node)
 
     def visit_unreadable(self, at: Visit) -> None:
         """For what binds names in ways that the rules do not know."""
@@ -196,7 +211,8 @@ class Walk:
         self.fixed.update(name for callee, name in self.keywords if callee in here)
         for binding in self.bindings:
             binding.fixed |= binding.name in self.fixed
-        return Names(tuple(self.bindings), frozenset(free | self.fixed), self.dynamic)
+        free |= self.fixed
+        return Names(tuple(self.bindings), frozenset(free), self.dynamic, tuple(self.comments))
 
     def _find(self, name: str, scope: Scope) -> Binding | None:
         here: Scope | None = scope
