@@ -98,7 +98,7 @@ def _code(root: Node) -> Iterator[Node]:
 
 def _bug(tree: Tree, text: str, kind: str, fault: Fault) -> Bug | None:
     try:
-        broken = tree.edited(fault.edits)
+        broken = tree.edited(fault.edits).text
     except Unsuited:
         return None
     right, wrong = text.split("\n"), broken.split("\n")

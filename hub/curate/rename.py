@@ -136,7 +136,7 @@ def _renamed(
     others = {b.name for b in names.bindings if b not in bindings} | names.free
     prose = [*names.comments, *(_docstrings(tree) if docstrings else ())]
     told = {old: new for old, new in mapping.items() if old not in others}
-    return Renamed(tree.edited([*edits, *_mentions(prose, told)]), mapping)
+    return Renamed(tree.edited([*edits, *_mentions(prose, told)]).text, mapping)
 
 
 def _neutral(binding: Binding) -> Iterator[list[str]]:

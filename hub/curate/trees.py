@@ -6,7 +6,7 @@ the first frame that makes it valid, and comes back without it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 if TYPE_CHECKING:
@@ -60,8 +60,13 @@ class Tree:
         """The 1-based line of the text that byte ``offset`` of the data lies on."""
         return self.data.count(b"\n", len(self.frame[0]), offset) + 1
 
-    def edited(self, edits: Iterable[Edit]) -> str:
-        """The text after ``edits``, which must not overlap.
+    @property
+    def text(self) -> str:
+        before, after = self.frame
+        return self.data[len(before) : len(self.data) - len(after)].decode() + self.tail
+
+    def edited(self, edits: Iterable[Edit]) -> Tree:
+        """The tree after ``edits``, which must not overlap.
 
         Raises:
             Unsuited: what they make does not parse.
@@ -71,10 +76,10 @@ class Tree:
             parts += [self.data[at : edit.start], edit.text.encode()]
             at = edit.end
         data = b"".join([*parts, self.data[at:]])
-        if _root(data, self.language).has_error:
+        root = _root(data, self.language)
+        if root.has_error:
             raise Unsuited("the result would not parse")
-        before, after = self.frame
-        return data[len(before) : len(data) - len(after)].decode() + self.tail
+        return replace(self, data=data, root=root)
 
 
 def parse(text: str, language: str) -> Tree:
