@@ -195,8 +195,9 @@ class _Script(Walk):
 
     def visit_required_parameter(self, at: Visit) -> None:
         modifiers = ("accessibility_modifier", "readonly")
-        if at.bind and any(child.type in modifiers for child in at.node.children):
-            at = at._replace(bind=at.bind._replace(fixed=True))  # it declares a field
+        field = any(child.type in modifiers for child in at.node.children)
+        if at.bind:
+            at = at._replace(bind=at.bind._replace(fixed=field, value=at.field("type")))
         self.follow(Rule(passes="pattern", skips="name"), at)
 
     visit_optional_parameter = visit_required_parameter

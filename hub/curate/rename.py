@@ -40,14 +40,16 @@ _WORDS = {
     "table": "mapping table lookup registry",
     "flag": "flag matches enabled done ready",
 }
-_LITERALS = {
+_KINDS = {  # of values, by node type or by TypeScript type
     **dict.fromkeys(("integer", "float", "number", "unary_operator", "unary_expression"), "number"),
     **dict.fromkeys(("string", "concatenated_string", "template_string"), "text"),
     **dict.fromkeys(("list", "list_comprehension", "tuple", "set", "array"), "list"),
     **dict.fromkeys(("dictionary", "dictionary_comprehension", "object"), "table"),
-    **dict.fromkeys(("true", "false", "comparison_operator", "not_operator"), "flag"),
+    **dict.fromkeys(("true", "false", "comparison_operator", "not_operator", "boolean"), "flag"),
+    **dict.fromkeys(("array_type", "readonly_type", "tuple_type"), "list"),
 }
-_HEADS = ("function", "constructor", "attribute", "property", "argument", "value", "object")
+_HEADS = ("name", "function", "constructor", "attribute", "property", "argument", "value", "object")
+_SINGULAR = {"ies": "y", "sses": "ss", "xes": "x", "ches": "ch", "ss": "ss"}
 _VERBS = "get fetch load read make create build find compute to from as is has new of use do"
 _JAVASCRIPT = """
     abstract any arguments as async await boolean break case catch class const constructor continue
@@ -145,8 +147,11 @@ def _neutral(binding: Binding) -> Iterator[list[str]]:
 
 def _plausible(binding: Binding, draw: Random) -> Iterator[list[str]]:
     """Names in words: of what the variable is bound to, or by its role; numbered in the end."""
-    kind = _LITERALS.get(binding.value.type if binding.value else "", binding.role)
-    derived = list(_words_of(binding.value))
+    value = binding.value
+    if value and value.type == "type_annotation":
+        value = value.named_child(0)
+    kind = _KINDS.get(text_of(value), _KINDS.get(value.type if value else "", binding.role))
+    derived = list(_words_of(value))
     if binding.role == "loop":
         kind = "index" if derived[-1:] in (["range"], ["enumerate"], ["keys"]) else "loop"
         derived = [*derived[:-1], _singular(derived[-1])] if derived else []
@@ -162,22 +167,17 @@ def _plausible(binding: Binding, draw: Random) -> Iterator[list[str]]:
 
 def _words_of(value: Node | None) -> list[str]:
     """The words of the name at the head of an expression, without the verb that leads them."""
-    while value and value.type not in ("identifier", "property_identifier"):
+    while value and value.type not in ("identifier", "property_identifier", "type_identifier"):
         fields = (value.child_by_field_name(name) for name in _HEADS)
         head = next(filter(None, fields), None)
         value = value.named_child(0) if value.type.startswith(("await", "paren")) else head
     words = split_words(text_of(value))
-    return words[1:] if words[:1] and words[0] in _VERBS.split() else words
+    words = words[1:] if words[:1] and words[0] in _VERBS.split() else words
+    return words if len("".join(words)) > 1 else []
 
 
 def _singular(word: str) -> str:
-    for ending, instead in (
-        ("ies", "y"),
-        ("sses", "ss"),
-        ("xes", "x"),
-        ("ches", "ch"),
-        ("ss", "ss"),
-    ):
+    for ending, instead in _SINGULAR.items():
         if word.endswith(ending):
             return word.removesuffix(ending) + instead
     return word.removesuffix("s") or word
