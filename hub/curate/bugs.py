@@ -88,11 +88,12 @@ def _code(root: Node) -> Iterator[Node]:
     stack = [root]
     while stack:
         node = stack.pop()
-        yield node
         kind = node.type
-        said = "call" in kind and _SAID.match(text_of(node.child_by_field_name("function")))
+        if "call" in kind and _SAID.match(text_of(node.child_by_field_name("function"))):
+            continue
+        yield node
         asked = kind == "if_statement" and text_of(node.child_by_field_name("condition"))
-        if kind not in skipped and not said and not (asked and _PLATFORM.search(asked)):
+        if kind not in skipped and not (asked and _PLATFORM.search(asked)):
             stack.extend(reversed(node.children))
 
 

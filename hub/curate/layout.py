@@ -189,7 +189,7 @@ def _indentation(tree: Tree) -> Iterator[Edit]:
     own = range(tree.frame[0].count("\n"), len(lines) - tree.frame[1].count("\n"))
     texts = _inside_texts(tree)
     rows = [row for row in own if lines[row].strip() and row not in texts]
-    base = min(_indent(lines[row]) for row in rows)
+    base = min((_indent(lines[row]) for row in rows), default=0)
     unit = min((_indent(lines[r]) - base for r in rows if _indent(lines[r]) > base), default=0)
     if unit not in (2, 4) or any(line.lstrip(" ").startswith("\t") for line in lines):
         return

@@ -208,9 +208,10 @@ class Walk:
                 free.add(name)
                 self.dynamic |= self.reads_names(name, at)
         here = {binding.name for binding in self.bindings}
-        self.fixed.update(name for callee, name in self.keywords if callee in here)
+        passed = {name for callee, name in self.keywords if callee in here}
         for binding in self.bindings:
-            binding.fixed |= binding.name in self.fixed
+            by_keyword = binding.role == "parameter" and binding.name in passed
+            binding.fixed |= by_keyword or binding.name in self.fixed
         free |= self.fixed
         return Names(tuple(self.bindings), frozenset(free), self.dynamic, tuple(self.comments))
 
