@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -84,10 +84,11 @@ def recomment(text: str, language: str, seed: str) -> Relaid:
     comments = [n for n in comments if not _DIRECTIVE.match(text_of(n))]
     plain = [n for n in comments if not text_of(n).startswith("/**")]
     docs = [n for n in comments if n not in plain] + _docstrings(tree, lines)
+    texts = _inside_texts(tree)
     drop = [_without(tree, node) for node in plain]
     ways = {
         "comments dropped": drop,
-        "comments moved": [edit for node in plain for edit in _moved(tree, node, lines)],
+        "comments moved": [e for n in plain for e in _moved(tree, n, lines, texts)],
         "documentation dropped": [*drop, *(_without(tree, n) for n in docs)] if docs else [],
     }
     change = Random(seed).choice([name for name, edits in ways.items() if edits] or [""])
@@ -103,7 +104,7 @@ def _parsed(text: str, language: str) -> Tree:
 
 def _same_code(tree: Tree, new: Tree, change: str, without: Iterable[Node] = ()) -> Relaid:
     if not change:
-        raise Unsuited("nothing in it to lay out otherwise")
+        raise Unsuited("nothing in it to change")
     if _tokens(tree.root, frozenset(without)) != _tokens(new.root, frozenset()):
         raise Unsuited("the result would be other code")
     return Relaid(new.text, change)
@@ -193,13 +194,13 @@ def _indentation(tree: Tree) -> Iterator[Edit]:
     unit = min((_indent(lines[r]) - base for r in rows if _indent(lines[r]) > base), default=0)
     if unit not in (2, 4) or any(line.lstrip(" ").startswith("\t") for line in lines):
         return
+    starts = [0, *accumulate(len(line.encode()) + 1 for line in lines)]
     shift = 0
     for row in rows:
         old = _indent(lines[row])
         if old % unit == 0:
             shift = old // unit * (6 - unit) - old
-        start = sum(len(line.encode()) + 1 for line in lines[:row])
-        yield Edit(start, start + old, " " * max(0, old + shift))
+        yield Edit(starts[row], starts[row] + old, " " * max(0, old + shift))
 
 
 def _inside_texts(tree: Tree) -> frozenset[int]:
@@ -233,9 +234,9 @@ def _without(tree: Tree, node: Node) -> Edit:
     return Edit(len(tree.data[: node.start_byte].rstrip(b" \t")), node.end_byte, "")
 
 
-def _moved(tree: Tree, node: Node, lines: list[str]) -> list[Edit]:
+def _moved(tree: Tree, node: Node, lines: list[str], texts: frozenset[int]) -> list[Edit]:
     """A comment at the end of a line above it, one above a line at its end; where that can be."""
-    row, texts = node.start_point.row, _inside_texts(tree)
+    row = node.start_point.row
     start = node.start_byte - node.start_point.column
     if lines[row].strip() != text_of(node).strip():
         if row in texts or lines[row - 1].endswith("\\"):

@@ -79,18 +79,20 @@ class Renamed:
     mapping: dict[str, str]
 
 
-def rename(text: str, language: str, seed: str) -> Renamed:
+def rename(text: str, language: str, seed: str, *, parameters: bool = False) -> Renamed:
     """The function with other names for its variables, behaving as before to whoever calls it.
 
     Left as they are: what a caller or a reader of ``__name__`` can see (parameters in Python,
-    inner functions and classes), imports without alias, and names that strings spell out.
+    inner functions and classes), imports without alias, and names that strings spell out. With
+    ``parameters``, those change too: calls by keyword no longer fit.
 
     Raises:
         Unsuited: it does not parse, looks names up as text, or has no variable of its own.
     """
     tree = parse(text, language)
     names = names_of(tree)
-    mine = [b for b in names.bindings if b.is_local and not b.public and not b.fixed]
+    asked = [b for b in names.bindings if parameters and b.role == "parameter"]
+    mine = [b for b in names.bindings if b.is_local and (not b.public or b in asked)]
     return _renamed(tree, names, mine, lambda b: _plausible(b, Random(f"{seed}:{b.name}")))
 
 
@@ -105,9 +107,8 @@ def anonymise(text: str, language: str) -> Renamed:
     """
     tree = parse(text, language)
     names = names_of(tree)
-    mine = [b for b in names.bindings if b.scope.kind != "class" and not b.fixed]
-    mine = [b for b in mine if b.name not in ("self", "cls")]
-    return _renamed(tree, names, mine, _neutral, docstrings=True)
+    mine = [b for b in names.bindings if b.scope.kind != "class"]
+    return _renamed(tree, names, mine, _neutral)
 
 
 def _renamed(
@@ -115,8 +116,6 @@ def _renamed(
     names: Names,
     bindings: list[Binding],
     propose: Callable[[Binding], Iterable[list[str]]],
-    *,
-    docstrings: bool = False,
 ) -> Renamed:
     """Each old name gets one new name, also where several scopes have a variable of that name."""
     if names.dynamic:
@@ -124,7 +123,8 @@ def _renamed(
     taken = {b.name for b in names.bindings} | names.free | _TAKEN[tree.is_python]
     mapping: dict[str, str] = {}
     edits = []
-    for binding in bindings:
+    changed = [b for b in bindings if not b.fixed and b.name not in ("self", "cls")]
+    for binding in changed:
         old = binding.name
         if old not in mapping:
             styled = (_styled(words, old, tree) for words in propose(binding))
@@ -135,8 +135,9 @@ def _renamed(
             edits.append(Edit(use.start_byte, use.end_byte, keep + mapping[old]))
     if not mapping:
         raise Unsuited("nothing in it to rename")
-    others = {b.name for b in names.bindings if b not in bindings} | names.free
-    prose = [*names.comments, *(_docstrings(tree) if docstrings else ())]
+    others = {b.name for b in set(names.bindings).difference(changed)} | names.free
+    documented = any(b.public for b in changed)  # else documentation is not about these names
+    prose = [*names.comments, *(_docstrings(tree) if documented else ())]
     told = {old: new for old, new in mapping.items() if old not in others}
     return Renamed(tree.edited([*edits, *_mentions(prose, told)]).text, mapping)
 

@@ -56,10 +56,6 @@ class Tree:
     def is_python(self) -> bool:
         return self.language == "python"
 
-    def line(self, offset: int) -> int:
-        """The 1-based line of the text that byte ``offset`` of the data lies on."""
-        return self.data.count(b"\n", len(self.frame[0]), offset) + 1
-
     @property
     def text(self) -> str:
         before, after = self.frame
