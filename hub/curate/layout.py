@@ -141,7 +141,8 @@ def _quotes(tree: Tree) -> Iterator[Edit]:
 def _line_breaks(tree: Tree) -> Iterator[Edit]:
     """Brackets over several lines on one line, and a long line with one element a line."""
     lines = tree.data.decode().split("\n")
-    stack = [tree.root]
+    told = any(_DIRECTIVE.search(line) for line in lines)  # a tool is told about this line or that
+    stack = [] if told else [tree.root]
     while stack:
         node = stack.pop()
         edits: list[Edit] = []
@@ -239,7 +240,8 @@ def _moved(tree: Tree, node: Node, lines: list[str], texts: frozenset[int]) -> l
     row = node.start_point.row
     start = node.start_byte - node.start_point.column
     if lines[row].strip() != text_of(node).strip():
-        if row in texts or lines[row - 1].endswith("\\"):
+        before = lines[row - 1].strip() if row else ""
+        if row in texts or before.endswith("\\") or _DIRECTIVE.match(before):
             return []
         above = f"{lines[row][: _indent(lines[row])]}{text_of(node)}\n"
         return [_without(tree, node), Edit(start, start, above)]

@@ -196,8 +196,10 @@ def _styled(words: list[str], old: str, tree: Tree) -> str:
 
 
 def _docstrings(tree: Tree) -> Iterator[Node]:
-    alone = (node for node in walk(tree.root) if node.type == "string" and node.parent)
-    return (node for node in alone if node.parent and node.parent.type == "block")
+    for node in walk(tree.root):
+        alone = node.type == "string" and node.parent and node.parent.type == "block"
+        if alone and all(child.type != "interpolation" for child in node.children):
+            yield node
 
 
 def _mentions(nodes: Iterable[Node], mapping: dict[str, str]) -> Iterator[Edit]:
