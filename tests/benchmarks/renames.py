@@ -49,11 +49,10 @@ class Project:
     url: str = ""  # or a git repository, and its commit
     commit: str = ""
     package: str
-    needs: tuple[str, ...] = ()
-    tests: tuple[str, ...] = ()
+    needs: str = ""
+    tests: str = "-q -p no:cacheprovider --junitxml=report.xml"
 
 
-PYTEST = ("-q", "-p", "no:cacheprovider", "--junitxml=report.xml")
 PROJECTS = (
     Project(name="click", role="dev", sdist="click==8.1.8", package="src/click"),
     Project(
@@ -62,25 +61,36 @@ PROJECTS = (
         url="https://github.com/remeda/remeda",
         commit="3b72f9fb6e5174243954467186301d352b742699",
         package="packages/remeda/src",
-        needs=("npm", "ci", "--workspace", "packages/remeda", "--ignore-scripts"),
-        tests=("npx", "vitest", "run", "--root", "packages/remeda", "--project", "runtime"),
+        needs="npm ci --workspace packages/remeda --ignore-scripts",
+        tests="npx vitest run --root packages/remeda --project runtime --reporter=json"
+        " --outputFile=../../report.json",
+    ),
+    Project(
+        name="typedoc",
+        role="report",
+        url="https://github.com/TypeStrong/typedoc",
+        commit="6d8c856bbb46b089371952981f113c3e318818fd",
+        package="src/lib",
+        needs="npm install --ignore-scripts",
+        tests="npx mocha --config .config/mocha.fast.json --reporter json"
+        " --reporter-option output=report.json",
     ),
     Project(
         name="marshmallow",
         role="report",
         sdist="marshmallow==3.26.1",
         package="src/marshmallow",
-        needs=("simplejson", "pytz"),
+        needs="simplejson pytz",
     ),
     Project(
         name="attrs",
         role="report",
         sdist="attrs==25.3.0",
         package="src/attr",
-        needs=("hypothesis", "cloudpickle"),
+        needs="hypothesis cloudpickle",
     ),
     Project(
-        name="jinja2", role="report", sdist="jinja2==3.1.6", package="src/jinja2", needs=("trio",)
+        name="jinja2", role="report", sdist="jinja2==3.1.6", package="src/jinja2", needs="trio"
     ),
     Project(
         name="more-itertools",
@@ -147,7 +157,7 @@ def prepare(project: Project, scratch: Path, repos: Path) -> Path:
         mirror = repos / project.name
         run("git", "clone", "--quiet", str(mirror) if mirror.exists() else project.url, str(folder))
         run("git", "checkout", "--quiet", project.commit, cwd=folder)
-        run(*project.needs, cwd=folder)
+        run(*project.needs.split(), cwd=folder)
         return folder
     pip = (sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary=:all:")
     run(*pip, "--dest", str(scratch), project.sdist)
@@ -155,7 +165,13 @@ def prepare(project: Project, scratch: Path, repos: Path) -> Path:
         archive.extractall(scratch, filter="data")
     folder = next(path for path in scratch.iterdir() if path.is_dir())
     run(sys.executable, "-m", "venv", str(folder / ".venv"))
-    install = (str(folder / ".venv/bin/pip"), "install", "--quiet", "pytest==8.4.2", *project.needs)
+    install = (
+        str(folder / ".venv/bin/pip"),
+        "install",
+        "--quiet",
+        "pytest==8.4.2",
+        *project.needs.split(),
+    )
     run(*install, "--editable", ".", cwd=folder)
     return folder
 
@@ -166,20 +182,18 @@ def run(*command: str, cwd: Path | None = None) -> None:
 
 def run_tests(project: Project, folder: Path) -> frozenset[str]:
     """The names of the tests that pass."""
-    if project.tests:
-        report = folder / "report.json"
-        command = (*project.tests, "--reporter=json", f"--outputFile={report}")
-        subprocess.run(command, cwd=folder, capture_output=True, timeout=TEST_SECONDS, check=False)
-        return frozenset(
-            f"{suite['name']}: {case['fullName']}"
-            for suite in json.loads(report.read_text())["testResults"]
-            for case in suite["assertionResults"]
-            if case["status"] == "passed"
-        )
-    command = (str(folder / ".venv/bin/python"), "-m", "pytest", *PYTEST)
+    python = (str(folder / ".venv/bin/python"), "-m", "pytest") if project.sdist else ()
+    command = (*python, *project.tests.split())
     subprocess.run(command, cwd=folder, capture_output=True, timeout=TEST_SECONDS, check=False)
-    cases_xml = ET.parse(folder / "report.xml").iter("testcase")
-    passed = (f"{c.get('classname')}.{c.get('name')}" for c in cases_xml if not len(c))
+    if project.sdist:
+        cases = ET.parse(folder / "report.xml").iter("testcase")
+        passed = [f"{c.get('classname')}.{c.get('name')}" for c in cases if not len(c)]
+    elif "passes" in (report := json.loads((folder / "report.json").read_text())):  # mocha
+        passed = [case["fullTitle"] for case in report["passes"]]
+    else:
+        suites = [(suite["name"], suite["assertionResults"]) for suite in report["testResults"]]
+        named = [(f"{name}: {c['fullName']}", c["status"]) for name, cs in suites for c in cs]
+        passed = [name for name, status in named if status == "passed"]
     return frozenset(CLOCK.sub("", name) for name in passed)
 
 
