@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 KINDS = {
     "operator": "wrong operator",
     "boundary": "boundary error",
-    "none_check": "missing check for an absent value",
+    "none_check": "missing check",
     "exception": "error handled wrongly",
     "resource": "resource not released",
     "await": "missing await",

@@ -85,8 +85,8 @@ def _guard(node: Node) -> Fault | None:
     long = node.end_point.row - node.start_point.row > GUARD_LINES
     if not absent or long or node.child_by_field_name("alternative"):
         return None
-    why = f"the case that there is no `{absent[1] or absent[2]}` is not handled"
-    return _left_out(node, why)
+    case = f"`{absent[1]}` is empty or false" if absent[1] else f"there is no `{absent[2]}`"
+    return _left_out(node, f"the case that {case} is not handled")
 
 
 def _and_present(node: Node) -> Fault | None:

@@ -116,11 +116,12 @@ class Row:
 
     def __str__(self) -> str:
         left = ", ".join(f"{count} {reason}" for reason, count in self.left.items())
-        lost = f"lost: {', '.join(sorted(self.before - self.after)[:5])}"
+        same = bool(self.before) and self.before == self.after
+        lost, new = sorted(self.before - self.after), sorted(self.after - self.before)
         return (
             f"| {self.project} | {self.functions} ({left}) | {self.names} in {self.renamed} "
             f"| {self.functions / self.seconds:.0f} | {len(self.before)} | {len(self.after)} "
-            f"| {'the same' if self.before and self.before == self.after else lost} |"
+            f"| {'the same' if same else f'lost {lost[:5]}, new {new[:5]}'} |"
         )
 
 
