@@ -10,11 +10,19 @@ from collections import Counter
 
 import pytest
 
-from hub.curate.augment import OPS
 from hub.curate.bugs import KINDS, Bug, inject
 from hub.curate.layout import recomment, reformat
+from hub.curate.rename import rename
 from hub.curate.trees import Unsuited, parse
 from tests.test_rename import compiled, real_functions
+
+
+OPS = {
+    "rename": lambda *args: [rename(*args)],
+    "comments": lambda *args: [recomment(*args)],
+    "format": lambda *args: [reformat(*args)],
+    "bugs": inject,
+}
 
 
 def variants(op: str, text: str, language: str = "python", seed: str = "seed") -> list[str]:

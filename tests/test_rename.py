@@ -11,14 +11,17 @@ import types
 import warnings
 from functools import cache
 from pathlib import Path
+from random import Random
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hub.curate.names import names_of
-from hub.curate.rename import anonymise, rename
+from hub.curate.anonymize import anonymize
+from hub.curate.rename import mask_variable, rename
 from hub.curate.trees import Unsuited, parse
+from hub.types import Example, Message
 from indexers.code import chunk_file
 
 LOCAL_OPS = {f"{verb}_{kind}" for verb in ("LOAD", "STORE", "DELETE") for kind in ("FAST", "DEREF")}
@@ -227,7 +230,19 @@ SCRIPTS = {  # text, and the same with neutral names
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_typescript_names_change_where_they_are_values_of_the_function(name: str) -> None:
     text, expected = SCRIPTS[name]
-    assert anonymise(text, "typescript").text == expected
+    assert anonymous(text, "typescript") == expected
+
+
+def anonymous(code: str, language: str) -> str:
+    """The code as an answer that was anonymised."""
+    made = Example(
+        task="implement", prompt=(Message("user", "Write it."),),
+        completion=(Message("assistant", code),), language=language, source="team", path="a",
+        start_line=1, end_line=9, files=("team/a",),
+    )  # fmt: skip
+    found = anonymize(made)
+    assert isinstance(found, Example), found
+    return found.completion[0].content
 
 
 def test_names_that_are_looked_up_as_text_are_left_alone() -> None:
@@ -256,7 +271,7 @@ def test_anonymous_names_reach_documentation_and_calls_by_keyword() -> None:
     return inner(factor=price_total)
 '''
     assert (
-        anonymise(text, "python").text
+        anonymous(text, "python")
         == '''def function_1(parameter_1, *, factor=2):
     """Scale a price.
 
@@ -275,3 +290,19 @@ def test_new_names_are_told_in_comments_where_they_are_marked_as_names() -> None
     result = rename(text, "python", "seed")
     count, item = result.mapping["item_count"], result.mapping["item"]
     assert f"# {count}, and a plain item of `{item}`" in result.text
+
+
+def test_names_to_keep_stay_and_the_signature_with_them() -> None:
+    text = "const f = (amount: number) => { const total = amount * 2; return total; };"
+    assert "total" not in rename(text, "typescript", "seed").text
+    kept = rename(text, "typescript", "seed", keep=["amount"])
+    assert kept.mapping.keys() == {"total"}
+
+
+def test_a_masked_variable_can_be_read_nowhere() -> None:
+    text = "def f(a):\n    row_count = a.b\n    x_y = a.x_y\n    return row_count, x_y\n"
+    for seed in range(10):
+        hidden = mask_variable(text, "python", Random(seed), "<name>")
+        assert hidden == ("row_count", text.replace("row_count", "<name>"))
+    assert mask_variable("def f(a):\n    x_y = a.x_y\n", "python", Random(0), "<name>") is None
+    assert mask_variable("fn f() {}", "rust", Random(0), "<name>") is None

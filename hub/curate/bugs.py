@@ -111,7 +111,7 @@ def _bug(tree: Tree, text: str, kind: str, fault: Fault) -> Bug | None:
         text=broken,
         kind=kind,
         line=start + 1,
-        explanation=f"{KINDS[kind].capitalize()}: {fault.why}.",
+        explanation=f"{KINDS[kind].capitalize()} in line {start + 1}: {fault.why}.",
         fixed_line="\n".join(right[start : len(right) - end]),
         broken_line="\n".join(wrong[start : len(wrong) - end]),
     )

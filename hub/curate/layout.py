@@ -12,7 +12,8 @@ from itertools import accumulate, pairwise
 from random import Random
 from typing import TYPE_CHECKING
 
-from hub.curate.trees import Edit, Unsuited, parse, text_of, walk
+from hub.curate.trees import Edit, Unsuited, parse, text_of
+from hub.syntax import walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -16,16 +16,15 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from hub.curate.names import names_of
-from hub.curate.trees import Edit, Unsuited, parse, text_of, walk
+from hub.curate.trees import Edit, Unsuited, parse, text_of
 from hub.words import split_words
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Collection, Iterator, Mapping
 
     from tree_sitter import Node
 
-    from hub.curate.scopes import Binding, Names
-    from hub.curate.trees import Tree
+    from hub.curate.scopes import Binding
 
 _WORDS = {
     "loop": "item entry element current each candidate member",
@@ -59,7 +58,7 @@ _JAVASCRIPT = """
     public readonly require return self set static string super switch symbol this throw true try
     type typeof undefined unique unknown using var void while window with yield
 """
-_TAKEN = {
+RESERVED = {  # names that a variable should not have, by whether it is Python
     True: frozenset([*keyword.kwlist, *keyword.softkwlist, *dir(builtins), "self", "cls"]),
     False: frozenset(_JAVASCRIPT.split()),
 }
@@ -79,71 +78,72 @@ class Renamed:
     mapping: dict[str, str]
 
 
-def rename(text: str, language: str, seed: str, *, parameters: bool = False) -> Renamed:
+def rename(text: str, language: str, seed: str, *, keep: Collection[str] = ()) -> Renamed:
     """The function with other names for its variables, behaving as before to whoever calls it.
 
-    Left as they are: what a caller or a reader of ``__name__`` can see (parameters in Python,
-    inner functions and classes), imports without alias, and names that strings spell out. With
-    ``parameters``, those change too: calls by keyword no longer fit.
+    Each old name gets one new name, also where several scopes have a variable of that name. Left
+    as they are: those to ``keep``, what a caller or a reader of ``__name__`` can see (parameters in
+    Python, inner functions and classes), imports without alias, and names that strings spell out.
 
     Raises:
         Unsuited: it does not parse, looks names up as text, or has no variable of its own.
     """
     tree = parse(text, language)
     names = names_of(tree)
-    asked = [b for b in names.bindings if parameters and b.role == "parameter"]
-    mine = [b for b in names.bindings if b.is_local and (not b.public or b in asked)]
-    return _renamed(tree, names, mine, lambda b: _plausible(b, Random(f"{seed}:{b.name}")))
-
-
-def anonymise(text: str, language: str) -> Renamed:
-    """The function with names that say nothing: ``function_1``, ``parameter_1``, ``variable_1``.
-
-    Parameters and the function's own name change too, so its callers no longer fit. Attributes
-    and names from outside stay, for they belong to other code.
-
-    Raises:
-        Unsuited: it does not parse, looks names up as text, or binds no name.
-    """
-    tree = parse(text, language)
-    names = names_of(tree)
-    mine = [b for b in names.bindings if b.scope.kind != "class"]
-    return _renamed(tree, names, mine, _neutral)
-
-
-def _renamed(
-    tree: Tree,
-    names: Names,
-    bindings: list[Binding],
-    propose: Callable[[Binding], Iterable[list[str]]],
-) -> Renamed:
-    """Each old name gets one new name, also where several scopes have a variable of that name."""
     if names.dynamic:
         raise Unsuited("its names can be looked up as text")
-    taken = {b.name for b in names.bindings} | names.free | _TAKEN[tree.is_python]
+    taken = {b.name for b in names.bindings} | names.free | RESERVED[tree.is_python]
     mapping: dict[str, str] = {}
     edits = []
-    changed = [b for b in bindings if not b.fixed and b.name not in ("self", "cls")]
+    changed = [
+        b
+        for b in names.bindings
+        if b.is_local and not (b.public or b.fixed or b.name in keep or b.name in ("self", "cls"))
+    ]
     for binding in changed:
         old = binding.name
         if old not in mapping:
-            styled = (_styled(words, old, tree) for words in propose(binding))
+            proposed = _plausible(binding, Random(f"{seed}:{old}"))
+            styled = (in_style_of(old, words, language) for words in proposed)
             mapping[old] = next(n for n in styled if n not in taken and n.isidentifier())
             taken.add(mapping[old])
         for use in binding.uses:
-            keep = f"{text_of(use)}: " if use.type.startswith("shorthand") else ""
-            edits.append(Edit(use.start_byte, use.end_byte, keep + mapping[old]))
+            text_before = f"{text_of(use)}: " if use.type.startswith("shorthand") else ""
+            edits.append(Edit(use.start_byte, use.end_byte, text_before + mapping[old]))
     if not mapping:
         raise Unsuited("nothing in it to rename")
     others = {b.name for b in set(names.bindings).difference(changed)} | names.free
-    documented = any(b.public for b in changed)  # else documentation is not about these names
-    prose = [*names.comments, *(_docstrings(tree) if documented else ())]
     told = {old: new for old, new in mapping.items() if old not in others}
-    return Renamed(tree.edited([*edits, *_mentions(prose, told)]).text, mapping)
+    for comment in names.comments:
+        said = text_of(comment)
+        edits.append(Edit(comment.start_byte, comment.end_byte, mention(said, told)))
+    return Renamed(tree.edited(edits).text, mapping)
 
 
-def _neutral(binding: Binding) -> Iterator[list[str]]:
-    return ([binding.role, str(i)] for i in count(1))
+def mask_variable(text: str, language: str, draw: Random, mask: str) -> tuple[str, str] | None:
+    """A local variable of several words, and the function with ``mask`` wherever it stands.
+
+    None where there is none, or its name can still be read somewhere: in a string, a comment, an
+    attribute.
+    """
+    try:
+        tree = parse(text, language)
+    except Unsuited:
+        return None
+    bindings = [
+        b
+        for b in names_of(tree).bindings
+        if b.is_local
+        and b.role in ("variable", "loop", "context", "parameter")
+        and len(split_words(b.name)) > 1
+        and not b.fixed
+    ]
+    draw.shuffle(bindings)
+    for binding in bindings:
+        hidden = tree.text_with(Edit(use.start_byte, use.end_byte, mask) for use in binding.uses)
+        if binding.name.lower() not in hidden.lower():
+            return binding.name, hidden
+    return None
 
 
 def _plausible(binding: Binding, draw: Random) -> Iterator[list[str]]:
@@ -184,34 +184,23 @@ def _singular(word: str) -> str:
     return word.removesuffix("s") or word
 
 
-def _styled(words: list[str], old: str, tree: Tree) -> str:
+def in_style_of(old: str, words: list[str], language: str) -> str:
     """The words written as ``old`` is: constant, class or variable, private or not."""
     private = "_" * (len(old) - len(old.lstrip("_")))
     if len(old) > 1 and old.isupper():
         return private + "_".join(words).upper()
-    if tree.is_python:
+    if language == "python" and not old.lstrip("_")[:1].isupper():
         return private + "_".join(words)
     joined = "".join(word.capitalize() for word in words)
     return private + (joined if old[:1].isupper() else joined[:1].lower() + joined[1:])
 
 
-def _docstrings(tree: Tree) -> Iterator[Node]:
-    for node in walk(tree.root):
-        alone = node.type == "string" and node.parent and node.parent.type == "block"
-        if alone and all(child.type != "interpolation" for child in node.children):
-            yield node
-
-
-def _mentions(nodes: Iterable[Node], mapping: dict[str, str]) -> Iterator[Edit]:
-    """The new names in prose; one that could be a plain word only where it is marked."""
+def mention(prose: str, mapping: Mapping[str, str]) -> str:
+    """Prose with the new names; of one that could be a plain word only where it is marked."""
 
     def told(match: re.Match[str]) -> str:
         lead, name = match.groups("")
         plain = name.isalpha() and name.islower()
         return match[0] if plain and not lead else lead + mapping.get(name, name)
 
-    for node in nodes:
-        old = text_of(node)
-        new = _MENTION.sub(told, old)
-        if new != old:
-            yield Edit(node.start_byte, node.end_byte, new)
+    return _MENTION.sub(told, prose)

@@ -9,8 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple, cast
 
+from hub.syntax import walk
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from tree_sitter import Node
     from tree_sitter_language_pack import SupportedLanguage
@@ -67,15 +69,15 @@ class Tree:
         Raises:
             Unsuited: what they make does not parse.
         """
-        parts, at = [], 0
-        for edit in sorted(edits):
-            parts += [self.data[at : edit.start], edit.text.encode()]
-            at = edit.end
-        data = b"".join([*parts, self.data[at:]])
+        data = spliced(self.data, edits)
         root = _root(data, self.language)
         if root.has_error:
             raise Unsuited("the result would not parse")
         return replace(self, data=data, root=root)
+
+    def text_with(self, edits: Iterable[Edit]) -> str:
+        """The text after ``edits``, which may parse or not."""
+        return replace(self, data=spliced(self.data, edits)).text
 
 
 def parse(text: str, language: str) -> Tree:
@@ -102,13 +104,19 @@ def parse(text: str, language: str) -> Tree:
     return tree
 
 
-def walk(node: Node) -> Iterator[Node]:
-    """The node and all under it, in the order of the text."""
-    stack = [node]
-    while stack:
-        node = stack.pop()
-        yield node
-        stack.extend(reversed(node.children))
+def loose(text: str, language: str) -> Tree:
+    """The tree of any text in a language of GRAMMARS, also of one with errors."""
+    data = text.encode(errors="surrogatepass")
+    return Tree(language, data, _root(data, language), ("", ""), "")
+
+
+def spliced(data: bytes, edits: Iterable[Edit]) -> bytes:
+    """The data after ``edits``, which must not overlap."""
+    parts, at = [], 0
+    for edit in sorted(edits):
+        parts += [data[at : edit.start], edit.text.encode()]
+        at = edit.end
+    return b"".join([*parts, data[at:]])
 
 
 def text_of(node: Node | None) -> str:

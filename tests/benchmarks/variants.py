@@ -18,7 +18,9 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hub.curate.augment import OPS
+from hub.curate.bugs import inject
+from hub.curate.layout import recomment, reformat
+from hub.curate.rename import rename
 from hub.curate.trees import GRAMMARS, Unsuited, parse
 from indexers.code import chunk_file, detect_language
 from indexers.files import list_files, read_source
@@ -29,6 +31,12 @@ if TYPE_CHECKING:
 
     from hub.types import Chunk
 
+OPS = {
+    "rename": lambda *args: [rename(*args)],
+    "comments": lambda *args: [recomment(*args)],
+    "format": lambda *args: [reformat(*args)],
+    "bugs": inject,
+}
 EXTENSIONS = frozenset((".py", ".ts", ".mts", ".cts", ".tsx", ".js", ".mjs", ".jsx"))
 
 
