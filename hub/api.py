@@ -343,8 +343,8 @@ class Hub:
         limit: int = 100,
         progress: Progress | None = None,
     ) -> VaryReport:
-        """Vary functions of Python, TypeScript and JavaScript without a model: other names, comments
-        and layout, and bugs to fix. The next build has examples of them.
+        """Vary functions of Python, TypeScript and JavaScript without a model: other names,
+        comments and layout, and bugs to fix. The next build has examples of them.
 
         Args:
             ops: What to vary.

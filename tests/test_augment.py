@@ -16,7 +16,6 @@ from hub.curate.rename import rename
 from hub.curate.trees import Unsuited, parse
 from tests.test_rename import compiled, real_functions
 
-
 OPS = {
     "rename": lambda *args: [rename(*args)],
     "comments": lambda *args: [recomment(*args)],

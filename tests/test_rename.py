@@ -17,8 +17,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hub.curate.names import names_of
 from hub.curate.anonymize import anonymize
+from hub.curate.names import names_of
 from hub.curate.rename import mask_variable, rename
 from hub.curate.trees import Unsuited, parse
 from hub.types import Example, Message

@@ -112,7 +112,7 @@ def _codes(example: Example) -> Iterator[_Piece]:
 
 
 def _pieces(text: str, example: Example, *, is_answer: bool) -> list[_Piece]:
-    """Runs of lines, code and prose in turn; an answer without a fence is code but in some tasks."""
+    """Code and prose in turn; an answer without a fence is code in most tasks."""
     blocks = [(info, line, code) for info, line, code, _ in fences(text) if code]
     if not blocks:
         is_code = is_answer and example.task not in PROSE
@@ -207,7 +207,7 @@ def _symbol(example: Example, mapping: Mapping[str, str]) -> str:
 
 
 def _edits(root: Node, mapping: Mapping[str, str]) -> Iterator[Edit]:
-    """New names where the old are values or types, and where comments and documentation say them."""
+    """New names for values and types, and in comments and documentation."""
     for node in walk(root):
         text = text_of(node) if not node.child_count else ""
         if node.type == "comment" or (node.type == "string_content" and _documents(node)):
