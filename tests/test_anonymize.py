@@ -44,7 +44,7 @@ def made(material: Material, task: str) -> Iterator[Example]:
     """Of all but tests alone, which call by its name what they do not bind."""
     for p in material.patterns.values():
         for seed in range(8):
-            if p.kind != "test":
+            if not p.path.startswith("tests/"):
                 yield from TASKS[task](p, material, Random(f"{seed} {p.id}"))
 
 
@@ -107,6 +107,16 @@ def test_prompt_and_completion_share_their_names() -> None:
         "    assert api.charge(price=2)\n"
     )
     assert found.symbol == "function_1"
+
+
+def test_parameters_of_a_test_that_its_decorator_tells_stay_the_same() -> None:
+    text = '@mark.parametrize("size, colour", [("size", 1)])\ndef test_it(size, colour): ...'
+    found = anonymize(example("Write it.", text))
+    assert isinstance(found, Example)
+    assert found.completion[0].content == (
+        '@mark.parametrize("parameter_1, parameter_2", [("parameter_1", 1)])\n'
+        "def function_1(parameter_1, parameter_2): ..."
+    )
 
 
 def test_a_name_that_a_hole_cuts_in_two_is_whole_when_it_is_filled() -> None:

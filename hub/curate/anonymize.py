@@ -210,13 +210,25 @@ def _edits(root: Node, mapping: Mapping[str, str]) -> Iterator[Edit]:
     """New names for values and types, and in comments and documentation."""
     for node in walk(root):
         text = text_of(node) if not node.child_count else ""
-        if node.type == "comment" or (node.type == "string_content" and _documents(node)):
+        if node.type == "string_content" and _decorates(node):  # as pytest's parameters are told
+            names = text.replace(",", " ").split()
+            if names and all(name in mapping for name in names):
+                told = _WORD.sub(lambda word: mapping[word[0]], text)
+                yield Edit(node.start_byte, node.end_byte, told)
+        elif node.type == "comment" or (node.type == "string_content" and _documents(node)):
             yield Edit(node.start_byte, node.end_byte, _prose(text_of(node), mapping))
         elif text in mapping and not _is_attribute(node, mapping):
             if node.type in _NAMES:
                 yield Edit(node.start_byte, node.end_byte, mapping[text])
             elif node.type.startswith("shorthand_property_identifier"):
                 yield Edit(node.start_byte, node.end_byte, f"{text}: {mapping[text]}")
+
+
+def _decorates(node: Node) -> bool:
+    parent = node.parent
+    while parent and parent.type != "decorator":
+        parent = parent.parent
+    return parent is not None
 
 
 def _documents(node: Node) -> bool:

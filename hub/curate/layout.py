@@ -112,11 +112,12 @@ def _same_code(tree: Tree, new: Tree, change: str, without: Iterable[Node] = ())
 
 
 def _tokens(root: Node, without: frozenset[Node]) -> list[tuple[int, str]]:
-    """Depth and text of every token but comments and ``without``; quotes are all the same."""
+    """Depth and text of every token but comments, spare commas and ``without``; quotes are all the
+    same."""
     found, stack = [], [(0, root)]
     while stack:
         depth, node = stack.pop()
-        if node.type == "comment" or node in without:
+        if node.type == "comment" or node in without or _is_spare(node):
             continue
         children = node.children
         stack += [(depth + 1, child) for child in reversed(children)]
@@ -167,10 +168,25 @@ def _joined(node: Node, last_line: int) -> list[Edit]:
     for left, right in pairwise(leaves):
         if left.end_point.row != right.start_point.row:
             tight = left.type in ("(", "[") or right.type in (")", "]", ",")
-            edits.append(Edit(left.end_byte, right.start_byte, "" if tight else " "))
+            start = left.start_byte if _is_spare(left) else left.end_byte
+            edits.append(Edit(start, right.start_byte, "" if tight else " "))
     saved = sum(edit.end - edit.start - len(edit.text) for edit in edits)
     length = node.end_byte - node.start_byte - saved + last_line - node.end_point.column
     return edits if node.start_point.column + length <= WIDTH else []
+
+
+def _is_spare(node: Node) -> bool:
+    """Whether it is a comma after the last element; in a tuple, or after a hole, it counts."""
+    whole, before = node.parent, node.prev_sibling
+    return bool(
+        node.type == ","
+        and whole
+        and whole.type in _BRACKETS
+        and whole.type != "tuple"
+        and node.next_sibling == whole.children[-1]
+        and before
+        and before.is_named
+    )
 
 
 def _one_a_line(node: Node, line: str, tree: Tree) -> list[Edit]:
