@@ -266,7 +266,7 @@ def fill_gaps(
         is_new=built.get("patterns") != _digest(patterns),
         has_new_variants=built.get("variants") != _variants_digest(workspace),
     )
-    wanted = [gap for gap in gaps if category in ("", gap.category)]
+    wanted = [gap for gap in gaps if gap.missing and category in ("", gap.category)]
     return fill(wanted, stock, workspace.folder / VARIANTS, progress)
 
 

@@ -58,6 +58,7 @@ def test_variants_and_what_was_rejected_are_in_the_ledger_once(tmp_path: Path) -
     assert report.accepted == sum(not line["rejected"] for line in lines) > 3
     assert report.rejected == Counter(line["rejected"] for line in lines if line["rejected"])
     assert "bugs: no place in it for such a bug" in report.rejected
+    assert json.loads(json.dumps(report.to_json()))["rejected"] == report.rejected
     again = vary(patterns(), ledger, ops=[*STYLES, "bugs"], seed=0, progress=silent)
     assert (again.accepted, again.known, len(again.rejected)) == (0, len(lines), 0)
     texts = [variant.pattern.text for variant in read_variants(ledger, patterns())]
