@@ -29,6 +29,7 @@ from hub.dataset.remembered import digest
 from hub.dataset.report import page
 from hub.dataset.split import LEAK, SIDES, Shares, split
 from hub.dataset.tasks import TASKS, Material
+from hub.dataset.varying import WORTH, examples_of
 from hub.errors import FailedCheckError, HubError
 from hub.reporting import silent
 from hub.types import Message
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from hub.config import Dataset
     from hub.curate.annotate import Annotation
     from hub.dataset.checks import Check, Compliance
+    from hub.dataset.varying import Variant
     from hub.reporting import Progress
     from hub.types import Change, Example, Pattern, Vectors
 
@@ -96,6 +98,7 @@ class Ingredients:
     changes: Mapping[tuple[str, str], Sequence[Change]] = field(default_factory=dict)
     own: Sequence[Example] = ()  # hand-written and imported
     held_out: Sequence[str] = ()  # answers that no example may resemble
+    variants: Sequence[Variant] = ()
     vectors: Vectors | None = None  # of the patterns, in their order
 
 
@@ -181,17 +184,10 @@ def checked_options(out: Path, settings: Dataset) -> Options:
 def _made(
     ingredients: Ingredients, settings: Dataset, report: BuildReport, progress: Progress
 ) -> Iterator[Example]:
-    """The examples of every task, in the order of the patterns, then the team's own."""
-    patterns = sorted(ingredients.patterns, key=lambda p: (p.source, p.path, p.start_byte))
-    files: dict[tuple[str, str], list[Pattern]] = defaultdict(list)
-    for p in patterns:
-        files[p.source, p.path].append(p)
-    material = Material(
-        patterns={p.id: p for p in patterns},
-        files=files,
-        tests=ingredients.tests,
-        changes=ingredients.changes,
-    )
+    """The examples of every task, in the order of the patterns, then of variants, then the team's
+    own."""
+    material = Material.of(ingredients.patterns, ingredients.tests, ingredients.changes)
+    patterns = material.patterns.values()
     tasks = _tasks(settings.tasks)
     stage = Stage("made", 0)
     for done, p in enumerate(patterns):
@@ -202,16 +198,22 @@ def _made(
             continue
         for task in tasks:
             for example in TASKS[task](p, material, Random(f"{settings.seed} {task} {p.id}")):
-                known = ingredients.annotations.get(p.id)
                 stage.kept += 1
-                yield (
-                    example
-                    if known is None
-                    else replace(example, category=known.category, quality=known.quality)
-                )
+                yield _annotated(example, ingredients.annotations.get(p.id))
+    for variant in ingredients.variants:
+        known = ingredients.annotations.get(variant.pattern.id)
+        for example in examples_of(variant, tasks, material, settings.seed):
+            stage.kept += 1
+            yield _annotated(example, known, worth=WORTH)
     stage.kept += len(ingredients.own)
     report.stages.append(stage)
     yield from ingredients.own
+
+
+def _annotated(example: Example, known: Annotation | None, *, worth: float = 1.0) -> Example:
+    if known is None:
+        return example
+    return replace(example, category=known.category, quality=known.quality * worth)
 
 
 def _checked(
@@ -244,9 +246,9 @@ def distinct(examples: Sequence[Example], report: BuildReport) -> list[Example]:
     """Examples, in their order, without those that teach a task what a better one teaches."""
     stage = Stage("deduplicated", 0)
     drop: set[int] = set()
-    by_task: dict[str, list[int]] = defaultdict(list)
+    by_task: dict[tuple[str, str], list[int]] = defaultdict(list)
     for row, example in enumerate(examples):
-        by_task[example.task].append(row)
+        by_task[example.task, _lesson(example)].append(row)
     for rows in by_task.values():
         rows.sort(key=lambda row: _rank(examples[row]))
         sets = Sets.of(shingles(_telling(examples[row])) for row in rows)
@@ -277,6 +279,12 @@ def _telling(example: Example) -> list[str]:
     """The tokens an example is known by: its answer, and the question where that is short."""
     answer = tokens(example.completion[-1].content)
     return answer if len(answer) >= SHORT else tokens(example.prompt[-1].content) + answer
+
+
+def _lesson(example: Example) -> str:
+    """What tells examples apart however alike their code is: the bug explained, the name given."""
+    answer = example.completion[-1].content
+    return answer.partition("\n")[0] if example.task in ("fix", "name") else ""
 
 
 def _tasks(names: Sequence[str]) -> list[str]:
