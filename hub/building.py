@@ -14,6 +14,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from hub.curate.annotate import annotate
+from hub.curate.anonymize import anonymize
 from hub.curate.duplicates import find_duplicates
 from hub.curate.gaps import NEAREST, Made, find_gaps
 from hub.curate.left_out import left_out
@@ -136,7 +137,7 @@ def _build(
     screen.compliance.licences = licences
     progress("looking for private data", 0, 1)
     ingredients = Ingredients(
-        patterns=[screen.pattern(p) for p in patterns],
+        patterns=[_screened(p, screen, remembered) for p in patterns],
         annotations=found.annotations,
         tests=found.tests,
         clusters=found.clusters,
@@ -148,12 +149,14 @@ def _build(
         vectors=vectors,
     )
     validator = Validator.from_config(workspace.config, workspace.folder)
-    check = remembered.checked([screen.forbidden, screen.private, example_check(validator)])
+    checks = [screen.forbidden, screen.private, example_check(validator)]
+    if workspace.config.privacy.anonymize:
+        checks.insert(2, anonymize)
     report = build(
         ingredients,
         out,
         settings,
-        check=check,
+        check=remembered.checked(checks),
         compliance=screen.compliance,
         facts=facts,
         strict=strict,
@@ -162,6 +165,16 @@ def _build(
     remembered.save()
     (workspace.store_folder / LAST_BUILD).write_text(str(out.resolve()), encoding="utf-8")
     return report
+
+
+def _screened(p: Pattern, screen: Screen, remembered: Remembered) -> Pattern:
+    """The pattern without private data; what had none before is not read again."""
+    if remembered.knows(p):
+        return p
+    clean = screen.pattern(p)
+    if clean == p and not screen.is_tainted(p):
+        remembered.add(p)
+    return clean
 
 
 @dataclass(frozen=True, slots=True)
