@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from hub.dataset.build import BuildReport
     from hub.dataset.checking import ValidationReport
     from hub.dataset.export import ExportReport
+    from hub.dataset.filling import Filled
     from hub.dataset.generating import GenerateReport
     from hub.dataset.importing import ImportReport
+    from hub.dataset.varying import VaryReport
     from hub.reporting import IndexReport, Progress
     from hub.search.retrieval import Retriever
     from hub.status import Status
@@ -182,34 +184,43 @@ class Hub:
         kind: str | None = None,
         source: str | None = None,
         threshold: float | None = None,
+        apply: bool = False,
         progress: Progress | None = None,
     ) -> DuplicatesReport:
         """Which patterns say the same, in clusters, and which one stands for each.
 
-        Only a report: nothing is removed.
+        Nothing is removed from the hub.
 
         Args:
             kind: Only this kind, such as "function", "method", "class" or "section".
             source: Only this source, by name.
-            threshold: The least cosine of semantic duplicates, from 0 to 1. Exact and
-                near-duplicates do not depend on it.
+            threshold: The least share of words that semantic duplicates have in common, from 0 to
+                1. Exact and near-duplicates do not depend on it.
+            apply: Exports and datasets leave out what another stands for, from now on: until the
+                file that the report names as ``applied`` is deleted, or this is done again.
             progress: Called with what is being done and how far it is.
 
         Raises:
-            HubError: nothing is indexed, an unknown kind or source, or a threshold out of range.
+            HubError: nothing is indexed, an unknown kind or source, a threshold out of range, or
+                the file cannot be written.
         """
-        from hub.curate.duplicates import THRESHOLD, indexed_duplicates
+        from hub.curate.duplicates import find_duplicates
+        from hub.curate.left_out import leave_out
+        from hub.curate.semantic import SHARED
         from hub.reporting import silent
         from hub.search.ranking import Filters
 
-        return self._read(
-            lambda retriever: indexed_duplicates(
-                retriever,
-                filters=Filters(kind=kind, source=source),
-                threshold=THRESHOLD if threshold is None else threshold,
-                progress=progress or silent,
-            )
+        filters = Filters(kind=kind, source=source)
+        patterns, vectors = self._read(lambda retriever: retriever.matching(filters))
+        report = find_duplicates(
+            patterns,
+            vectors,
+            threshold=SHARED if threshold is None else threshold,
+            progress=progress or silent,
         )
+        if apply:
+            report.applied = str(leave_out(self.workspace.store_folder, report.dropped))
+        return report
 
     def annotate(self) -> AnnotateReport:
         """Category, technologies, intent, complexity and quality of every pattern.
@@ -241,7 +252,8 @@ class Hub:
         """
         from hub.dataset.export import export
 
-        return self._read(lambda retriever: export(retriever.store, Path(path)))
+        folder = self.workspace.store_folder
+        return self._read(lambda retriever: export(retriever.store, Path(path), folder=folder))
 
     def build_dataset(
         self,
@@ -303,6 +315,7 @@ class Hub:
         category: str = "",
         limit: int = 100,
         jobs: Sequence[str] = ("instruction", "tests"),
+        model: str = "",
         generator: Generator | None = None,
         progress: Progress | None = None,
     ) -> GenerateReport:
@@ -313,7 +326,8 @@ class Hub:
             category: Only functions of this category; empty: of any.
             limit: How many functions, the best by quality first.
             jobs: What to ask for.
-            generator: Who is asked; by default the model under ``[generator]`` in hub.toml.
+            model: Its name at the endpoint under ``[generator]``; by default the one there.
+            generator: Who is asked instead.
             progress: Called with what is being done and how far it is.
 
         Raises:
@@ -324,13 +338,76 @@ class Hub:
         from hub.reporting import silent
 
         self._follow_config()
-        model = generator or EndpointGenerator(self.workspace.config.generator)
+        settings = self.workspace.config.generator
+        settings = settings.model_copy(update={"model": model or settings.model})
+        asked = generator or EndpointGenerator(settings)
         return self._read(
             lambda retriever: augment(
-                self.workspace, retriever, model, category=category, limit=limit, jobs=jobs,
+                self.workspace, retriever, asked, category=category, limit=limit, jobs=jobs,
                 progress=progress or silent,
             )
         )  # fmt: skip
+
+    def vary(
+        self,
+        ops: Sequence[str] = ("rename", "comments", "format", "bugs"),
+        *,
+        category: str = "",
+        limit: int = 100,
+        progress: Progress | None = None,
+    ) -> VaryReport:
+        """Vary functions of Python, TypeScript and JavaScript without a model: other names,
+        comments and layout, and bugs to fix. The next build has examples of them.
+
+        Args:
+            ops: What to vary.
+            category: Only functions of this category; empty: of any.
+            limit: How many functions, the best by quality first.
+            progress: Called with what is being done and how far it is.
+
+        Raises:
+            HubError: nothing is indexed, or an unknown operation.
+        """
+        from hub.building import vary_patterns
+        from hub.reporting import silent
+
+        self._follow_config()
+        return self._read(
+            lambda retriever: vary_patterns(
+                self.workspace, retriever, ops=ops, category=category, limit=limit,
+                progress=progress or silent,
+            )
+        )  # fmt: skip
+
+    def fill_gaps(
+        self,
+        dataset: str | Path | None = None,
+        *,
+        category: str = "",
+        progress: Progress | None = None,
+    ) -> list[Filled]:
+        """Vary the functions nearest to each gap of a dataset, as many as it takes; each comes with
+        the shortfall that is left. The next build has examples of them.
+
+        Args:
+            dataset: A folder that was built; by default what was built last.
+            category: Only gaps of this category; empty: of any.
+            progress: Called with what is being done and how far it is.
+
+        Raises:
+            HubError: nothing is indexed, or there is no such dataset.
+        """
+        from hub.building import fill_gaps
+        from hub.dataset.checking import last_build
+        from hub.reporting import silent
+
+        self._follow_config()
+        folder = Path(dataset) if dataset else last_build(self.workspace.store_folder)
+        return self._read(
+            lambda retriever: fill_gaps(
+                self.workspace, retriever, folder, category=category, progress=progress or silent
+            )
+        )
 
     def validate(
         self,

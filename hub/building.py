@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import json
 from collections import defaultdict
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -14,20 +15,24 @@ from filelock import FileLock, Timeout
 
 from hub.curate.annotate import annotate
 from hub.curate.duplicates import find_duplicates
-from hub.curate.gaps import Made, find_gaps
+from hub.curate.gaps import NEAREST, Made, find_gaps
+from hub.curate.left_out import left_out
 from hub.curate.licences import licences_of, told
 from hub.curate.linking import link_tests
 from hub.curate.taxonomy import taxonomy_of
+from hub.curate.trees import GRAMMARS
 from hub.curate.validate import Validator
-from hub.dataset.build import Ingredients, build, checked_options, standing
-from hub.dataset.checking import LAST_BUILD, example_check, last_build, read_lines
+from hub.dataset.build import MANIFEST, Ingredients, build, checked_options, standing
+from hub.dataset.checking import LAST_BUILD, answers_of, example_check, last_build, read_lines
 from hub.dataset.checks import Screen
+from hub.dataset.filling import Stock, fill
 from hub.dataset.generating import GENERATED, generate, generated
 from hub.dataset.handwritten import read_handwritten
 from hub.dataset.importing import read_imported
 from hub.dataset.remembered import FOLDER, Remembered, digest, rules_digest
 from hub.dataset.split import SIDES
-from hub.dataset.tasks import FUNCTIONS
+from hub.dataset.tasks import FUNCTIONS, TASKS, Material
+from hub.dataset.varying import VARIANTS, read_variants, vary
 from hub.errors import HubError
 from hub.sources import source_root
 from hub.store.manifest import Manifest
@@ -40,7 +45,9 @@ if TYPE_CHECKING:
     from hub.curate.annotate import Annotation
     from hub.curate.gaps import Gap
     from hub.dataset.build import BuildReport
+    from hub.dataset.filling import Filled
     from hub.dataset.generating import GenerateReport
+    from hub.dataset.varying import VaryReport
     from hub.reporting import Progress
     from hub.search.retrieval import Retriever
     from hub.store.manifest import Source
@@ -98,7 +105,10 @@ def _build(
         *read_imported(workspace.folder),
         *generated(workspace.folder / GENERATED, patterns),
     ]
+    variants = read_variants(workspace.folder / VARIANTS, patterns)
     licences = {s.name: licences_of(source_root(workspace, s.location)) for s in sources}
+    held_out = [text for name in settings.held_out for text in answers_of(workspace.folder / name)]
+    applied = left_out(workspace.store_folder, {p.id for p in patterns})
     facts: dict[str, Any] = {
         "command": f"patternhub dataset build {out.name}",
         "version": version("pattern-hub"),
@@ -111,11 +121,12 @@ def _build(
             config,
             settings,
             retriever.store.state(),
-            [digest(p) for p in patterns],
+            _digest(patterns),
             digest(changes),
-            digest(own),
-            licences,
+            digest(own, variants, held_out, sorted(applied.items()), licences),
         ).hex(),
+        "patterns": _digest(patterns),
+        "variants": digest(variants).hex(),
     }
     last = standing(out, facts["inputs"])
     if last and not strict:  # what is there may have dropped rows for which strict fails
@@ -132,6 +143,8 @@ def _build(
         stand_ins=found.stand_ins,
         changes={(s, screen.path(path)): each for (s, path), each in changes.items()},
         own=own,
+        held_out=held_out,
+        variants=[v._replace(pattern=screen.pattern(v.pattern)) for v in variants],
         vectors=vectors,
     )
     validator = Validator.from_config(workspace.config, workspace.folder)
@@ -160,17 +173,26 @@ class _Curated:
     clusters: dict[str, int]
     stand_ins: frozenset[str]
 
+    def functions(self, patterns: Iterable[Pattern], category: str = "") -> list[Pattern]:
+        """Whole functions that stand for themselves, the best first."""
+        found = [
+            p
+            for p in patterns
+            if p.kind in FUNCTIONS
+            and not p.part
+            and p.id not in self.stand_ins
+            and category in ("", self.annotations[p.id].category)
+        ]
+        return sorted(found, key=lambda p: (-self.annotations[p.id].quality, p.id))
+
 
 def _curated(
     workspace: Workspace, patterns: Sequence[Pattern], vectors: Vectors, progress: Progress
 ) -> _Curated:
-    duplicates = find_duplicates(patterns, vectors, tier="fast", progress=progress)
-    clusters = {
-        p.id: number
-        for number, cluster in enumerate(duplicates.clusters)
-        for p in (cluster.representative, *(member.pattern for member in cluster.members))
-    }
-    stand_ins = frozenset(member.pattern.id for member in duplicates.dropped)
+    duplicates = find_duplicates(patterns, vectors, progress=progress)
+    clusters = {id_: n for n, cluster in enumerate(duplicates.clusters) for id_ in cluster.ids}
+    applied = left_out(workspace.store_folder, {p.id for p in patterns})
+    stand_ins = frozenset([*duplicates.dropped, *applied])
     progress("linking tests", 0, 1)
     tests = link_tests(patterns)
     progress("annotating", 0, 1)
@@ -190,9 +212,25 @@ def find_gaps_in(
 ) -> list[Gap]:
     """See :meth:`hub.api.Hub.gaps`."""
     patterns, vectors = _read(retriever)
-    annotations = _curated(workspace, patterns, vectors, progress).annotations
-    categories = {id_: known.category for id_, known in annotations.items()}
-    return find_gaps(patterns, vectors, categories, _made(dataset), workspace.config.targets)
+    found = _curated(workspace, patterns, vectors, progress)
+    return _gaps(workspace, patterns, vectors, found, _made(dataset))
+
+
+def _gaps(
+    workspace: Workspace,
+    patterns: Sequence[Pattern],
+    vectors: Vectors,
+    found: _Curated,
+    made: Sequence[Made],
+    nearest: int = NEAREST,
+) -> list[Gap]:
+    """Gaps among the patterns that no other stands for: of a duplicate no example is missing."""
+    rows = [row for row, p in enumerate(patterns) if p.id not in found.stand_ins]
+    categories = {id_: known.category for id_, known in found.annotations.items()}
+    own = [patterns[row] for row in rows]
+    return find_gaps(
+        own, vectors[rows], categories, made, workspace.config.targets, nearest=nearest
+    )
 
 
 def augment(
@@ -212,19 +250,61 @@ def augment(
     with contextlib.suppress(HubError):  # nothing was built yet
         made = _made(last_build(workspace.store_folder))
         covered = {id_ for each in made if each.task == "implement" for id_ in each.patterns}
-    wanted = [
-        p
-        for p in patterns
-        if p.kind in FUNCTIONS
-        and not p.part
-        and p.id not in found.stand_ins
-        and p.id not in covered
-        and category in ("", found.annotations[p.id].category)
-    ]
-    wanted.sort(key=lambda p: (-found.annotations[p.id].quality, p.id))
+    wanted = [p for p in found.functions(patterns, category) if p.id not in covered]
     return generate(
         wanted[:limit], generator, workspace.folder / GENERATED, jobs=jobs, progress=progress
     )
+
+
+def vary_patterns(
+    workspace: Workspace,
+    retriever: Retriever,
+    *,
+    ops: Sequence[str],
+    category: str,
+    limit: int,
+    progress: Progress,
+) -> VaryReport:
+    """See :meth:`hub.api.Hub.vary`."""
+    patterns, vectors = _read(retriever)
+    found = _curated(workspace, patterns, vectors, progress)
+    wanted = [p for p in found.functions(patterns, category) if p.language in GRAMMARS]
+    seed = workspace.config.dataset.seed
+    ledger = workspace.folder / VARIANTS
+    return vary(wanted[:limit], ledger, ops=ops, seed=seed, progress=progress)
+
+
+def fill_gaps(
+    workspace: Workspace,
+    retriever: Retriever,
+    dataset: Path,
+    *,
+    category: str,
+    progress: Progress,
+) -> list[Filled]:
+    """See :meth:`hub.api.Hub.fill_gaps`."""
+    patterns, vectors = _read(retriever)
+    found = _curated(workspace, patterns, vectors, progress)
+    made = _made(dataset)
+    gaps = _gaps(workspace, patterns, vectors, found, made, nearest=len(patterns))
+    used = {id_ for each in made for id_ in each.patterns}
+    covered: dict[str, list[Pattern]] = defaultdict(list)
+    for p in found.functions(patterns):
+        if p.id in used:
+            covered[found.annotations[p.id].category].append(p)
+    settings = workspace.config.dataset
+    variants = read_variants(workspace.folder / VARIANTS, patterns)
+    built = _manifest(dataset)
+    stock = Stock(
+        material=Material.of(patterns, found.tests, {}),
+        covered=covered,
+        tasks=settings.tasks or list(TASKS),
+        seed=settings.seed,
+        is_new=built.get("patterns") != _digest(patterns),
+        has_new_variants=built.get("variants") != digest(variants).hex(),
+    )
+    wanted = [gap for gap in gaps if gap.missing and category in ("", gap.category)]
+    return fill(wanted, stock, workspace.folder / VARIANTS, progress)
 
 
 def _made(dataset: Path) -> list[Made]:
@@ -259,6 +339,19 @@ def _read(retriever: Retriever) -> tuple[list[Pattern], Any]:
 
 def _place(p: Pattern) -> tuple[str, str, int]:
     return p.source, p.path, p.start_byte
+
+
+def _manifest(dataset: Path) -> dict[str, Any]:
+    """What a dataset's manifest says; nothing where it has none."""
+    try:
+        return dict(json.loads((dataset / MANIFEST).read_bytes()))
+    except (OSError, ValueError):
+        return {}
+
+
+def _digest(patterns: Iterable[Pattern]) -> str:
+    """A digest of patterns and where they stand."""
+    return digest([digest(p) for p in patterns]).hex()
 
 
 def read_history(

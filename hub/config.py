@@ -132,6 +132,12 @@ class Dataset(_Section):
         description="the first is written to the folder itself, each other to a folder of its "
         "own: prompt-completion, messages, alpaca, text, fim",
     )
+    held_out: list[str] = Field(
+        default=[],
+        description="benchmarks and other datasets that training must not see: files of JSON "
+        "lines or folders, relative to this file; an example whose answer resembles one of "
+        "theirs is dropped",
+    )
     seed: int = Field(default=0, description="of phrasings, cuts and the split")
     test_share: float = Field(default=0.1, ge=0, lt=1, description="of files, held out to test by")
     validation_share: float = Field(default=0.0, ge=0, lt=1, description="of files, to tune by")

@@ -37,7 +37,7 @@ def parse(text: str, language: str) -> Node | None:
     if language in PROSE:
         return None
     grammar = get_language(cast("SupportedLanguage", language))
-    return Parser(grammar).parse(text.encode()).root_node
+    return Parser(grammar).parse(text.encode(errors="replace")).root_node
 
 
 def walk(node: Node) -> Iterator[Node]:

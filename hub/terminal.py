@@ -16,15 +16,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hub.curate.annotate import AnnotateReport, Annotation
-    from hub.curate.clusters import Cluster
-    from hub.curate.duplicates import DuplicatesReport
+    from hub.curate.duplicates import Cluster, DuplicatesReport
     from hub.curate.gaps import Gap
     from hub.dataset.build import BuildReport
     from hub.dataset.checking import ValidationReport
     from hub.dataset.export import ExportReport
+    from hub.dataset.filling import Filled
     from hub.dataset.generating import GenerateReport
     from hub.dataset.importing import ImportReport
     from hub.dataset.publish import PublishReport
+    from hub.dataset.varying import VaryReport
     from hub.doctor import Check
     from hub.reporting import IndexReport, Progress
     from hub.status import Status
@@ -43,7 +44,6 @@ UNITS = {
     "validated": "B",
     "vectors": "vectors",
     "measuring": "tiers",
-    "reading": "patterns",
     "comparing": "levels",
     "commits": "commits",
 }
@@ -213,6 +213,30 @@ def augment_summary(report: GenerateReport) -> str:
     return "\n".join(lines)
 
 
+def vary_summary(report: VaryReport) -> str:
+    """How many variants were made, and why others were not."""
+    lines = [f"{report.accepted} variants made, {report.known} were there before"]
+    lines += [f"  rejected {count:6}  {why}" for why, count in report.rejected.most_common()]
+    return "\n".join([*lines, "the next `patternhub dataset build` has examples of them"])
+
+
+def filled_text(filled: list[Filled]) -> str:
+    """A line for each gap: how much of it the next build fills, and what stays short."""
+    lines = [f"{len(filled)} gaps; the next `patternhub dataset build` has, before its checks:"]
+    for gap in filled:
+        what = " ".join(filter(None, (gap.category, gap.task, gap.language)))
+        short = f"; {gap.shortfall} short" if gap.shortfall else ""
+        lines.append(
+            _line(
+                f"  {gap.made:7} of {gap.missing}  {what} ({gap.kind}), of {gap.patterns} "
+                f"functions{short}"
+            )
+        )
+    if any(gap.shortfall for gap in filled):
+        lines.append("what stays short: patternhub augment --with MODEL, or examples new")
+    return "\n".join(lines)
+
+
 def publish_summary(report: PublishReport, *, sent: bool) -> str:
     """What left the machine, or would."""
     size = sum(report.files.values())
@@ -372,29 +396,30 @@ def status_text(status: Status, *, with_files: bool) -> str:
 
 
 def duplicates_text(report: DuplicatesReport, *, limit: int) -> str:
-    """The largest ``limit`` clusters, what was left out, and how much could go."""
+    """The largest ``limit`` clusters, and how much could go or went."""
     lines = []
-    for number, cluster in enumerate(report.clusters[:limit], start=1):
-        lines += [*_cluster_lines(number, cluster), ""]
+    for cluster in report.clusters[:limit]:
+        lines += [*_cluster_lines(cluster), ""]
     if len(report.clusters) > limit:
         lines += [f"... {len(report.clusters) - limit} smaller clusters (-n shows more)", ""]
     lines.append(
-        f"{len(report.dropped)} of {report.total} patterns say what another says "
-        f"({report.ratio:.1%}): {len(report.clusters)} clusters, {_counts(report.levels())}, "
-        f"{report.tier} tier"
+        f"{len(report.dropped)} of {report.total} patterns say what another says, in "
+        f"{len(report.clusters)} clusters: {_counts(report.levels())}"
     )
+    if report.applied:
+        lines.append(f"exports and datasets leave them out, until {report.applied} is deleted")
+    elif report.dropped:
+        lines.append("`patternhub dedup --apply` leaves them out of exports and datasets")
     return "\n".join(lines)
 
 
-def _cluster_lines(number: int, cluster: Cluster) -> list[str]:
-    kept = cluster.representative
-    lines = [f"{number:2}. {len(cluster)} patterns", f"  keep          {_named(kept)}"]
-    lines[0] += f"; the one to keep: {cluster.reason}"
-    for member in cluster.members[:SHOWN_MEMBERS]:
-        near = "" if member.neighbour.id == kept.id else f", like {_named(member.neighbour)}"
-        lines.append(f"  {member.level:8} {member.similarity:.2f} {_named(member.pattern)}{near}")
+def _cluster_lines(cluster: Cluster) -> list[str]:
+    lines = [f"keep          {_named(cluster.kept)}, {cluster.reason}"]
+    for m in cluster.members[:SHOWN_MEMBERS]:
+        like = "" if m.like.id == cluster.kept.id else f", like {_named(m.like)}"
+        lines.append(f"{m.level:8} {m.similarity:.2f} {_named(m.pattern)}{like}")
     if len(cluster.members) > SHOWN_MEMBERS:
-        lines.append(f"  ... {len(cluster.members) - SHOWN_MEMBERS} more (--json has all)")
+        lines.append(f"... {len(cluster.members) - SHOWN_MEMBERS} more (--json has all)")
     return lines
 
 

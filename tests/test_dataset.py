@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 import hub.dataset.build as building
 from hub import Hub, HubError
 from hub.curate.leaks import leaking
+from hub.curate.left_out import leave_out
 from hub.curate.shingles import WIDTH, tokens
 from hub.dataset.balance import balance, shortfalls, task_limit
 from hub.dataset.build import BuildReport, distinct
@@ -485,3 +486,41 @@ def test_the_test_side_grows_until_a_category_has_enough_or_says_what_is_missing
     assert found.shortfall == {}
     lacking = split([*large, *small], Shares(test=0.05, min_test=50))
     assert lacking.shortfall == {"small": 20}  # a third of its rows is the most that is held out
+
+
+def test_what_resembles_a_held_out_dataset_is_dropped_and_counted(
+    indexed: Hub, tmp_path: Path
+) -> None:
+    before = indexed.build_dataset(tmp_path / "before")
+    answers = [row["completion"][0]["content"] for row in rows_of(tmp_path / "before")][:20]
+    rows = [{"instruction": "?", "output": f"{text}\n"} for text in answers]
+    (indexed.workspace.folder / "bench.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    indexed.workspace.config.dataset.held_out.append("bench.jsonl")
+    report = indexed.build_dataset(tmp_path / "out")
+    made = [*rows_of(tmp_path / "out"), *rows_of(tmp_path / "out", "test")]
+    assert exhaustive_leaks([row["completion"][0]["content"] for row in made], answers) == 0
+    (stage,) = (s for s in report.stages if s.name == "decontaminated")
+    assert stage.dropped["its answer resembles one of a held-out dataset"] > 0
+    assert "decontaminated" not in [s.name for s in before.stages]
+
+
+def test_a_held_out_line_that_is_no_row_is_named(indexed: Hub, tmp_path: Path) -> None:
+    (indexed.workspace.folder / "bench.jsonl").write_text('{"text": "a"}\n{"question": 1}\n')
+    indexed.workspace.config.dataset.held_out.append("bench.jsonl")
+    with pytest.raises(HubError, match=r"bench\.jsonl:2: no row of a known form"):
+        indexed.build_dataset(tmp_path / "out")
+
+
+def test_what_dedup_leaves_out_is_in_no_dataset_until_its_file_is_deleted(
+    indexed: Hub, tmp_path: Path
+) -> None:
+    def made(name: str) -> set[str]:
+        indexed.build_dataset(tmp_path / name)
+        rows = [*rows_of(tmp_path / name), *rows_of(tmp_path / name, "test")]
+        return {row["provenance"]["patterns"][0] for row in rows}
+
+    first, second, *_ = sorted(made("before"))
+    record = leave_out(indexed.workspace.store_folder, {first: second})
+    assert first not in made("out")
+    record.unlink()
+    assert first in made("out")

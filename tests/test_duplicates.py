@@ -14,15 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hub import Hub, HubError
-from hub.curate.clusters import PREFERENCES, Link, Preference, clusters_of, components
+from hub.cli import main
 from hub.curate.duplicates import NEAR, find_duplicates
+from hub.curate.left_out import RECORD, left_out
 from hub.curate.near import band_count, band_keys, near_pairs
-from hub.curate.semantic import Code, semantic_pairs
-from hub.curate.shape import shape_of
+from hub.curate.semantic import nearest, semantic_pairs, shared
+from hub.curate.shape import OWN, code_of
 from hub.curate.shingles import WIDTH, Sets, shingles, tokens
 from hub.terminal import duplicates_text
 from hub.types import Pattern
@@ -58,6 +60,7 @@ SIBLING = (
     SEND.replace("def send", "def receive").replace("exchange", "take").replace("5", "9")
     .replace("attempt", "trial").replace("request", "demand")
 )  # fmt: skip
+EDITED = RENAMED.replace("    raise Timeout", "    log.flush()\n    raise Timeout")
 
 
 def pattern(text: str, id_: str = "a", **fields: Any) -> Pattern:
@@ -78,17 +81,13 @@ def alike(count: int) -> Vectors:
     return np.full((count, 4), 0.5, dtype=np.float32)
 
 
-def found(patterns: Sequence[Pattern], vectors: Vectors | None = None) -> DuplicatesReport:
-    vectors = alike(len(patterns)) if vectors is None else vectors
-    return find_duplicates(patterns, vectors, tier="best")
+def found(patterns: Sequence[Pattern], **options: Any) -> DuplicatesReport:
+    return find_duplicates(patterns, alike(len(patterns)), **options)
 
 
 def members(report: DuplicatesReport) -> list[set[str]]:
     """The ids of each cluster."""
-    return [
-        {cluster.representative.id, *(m.pattern.id for m in cluster.members)}
-        for cluster in report.clusters
-    ]
+    return [{c.kept.id, *(m.pattern.id for m in c.members)} for c in report.clusters]
 
 
 def jaccard(left: str, right: str) -> float:
@@ -174,22 +173,16 @@ def test_band_keys_do_not_depend_on_the_other_sets() -> None:
         np.testing.assert_array_equal(together[:, i], band_keys(Sets.of([each]), bands)[:, 0])
 
 
-# --- shape and semantic
+# --- code
 
 
-def test_a_renamed_and_reformatted_copy_has_the_same_shape() -> None:
-    one, other = (
-        shape_of(t, language="python", symbol=t[4:].split("(")[0]) for t in (SEND, RENAMED)
-    )
-    assert one.code == other.code
-    np.testing.assert_array_equal(one.form, other.form)
+def code(text: str, language: str = "python", symbol: str = "") -> tuple[str, ...]:
+    return code_of(text, language=language, symbol=symbol).words
 
 
-def test_a_function_that_calls_another_has_another_shape() -> None:
-    one, other = (shape_of(t, language="python", symbol="send") for t in (SEND, SIBLING))
-    assert one.code != other.code
-    np.testing.assert_array_equal(one.form, other.form)
-    assert set(one.names.tolist()) != set(other.names.tolist())
+def test_a_renamed_and_reformatted_copy_has_the_same_words() -> None:
+    assert code(SEND, symbol="send") == code(RENAMED, symbol="transmit")
+    assert code(SEND, symbol="send") != code(SIBLING, symbol="receive")
 
 
 @pytest.mark.parametrize(
@@ -197,74 +190,136 @@ def test_a_function_that_calls_another_has_another_shape() -> None:
     [
         ("go", "func Add(a int, b []T) T {\n\tx, err := a.Do(b)\n\treturn x.Sum(err)\n}",
          "func Plus(n int, m []T) T { // adds\n\tv, e := n.Do(m)\n\treturn v.Sum(e)\n}"),
-        ("typescript", "const f = (a, b) => { const x = a.do(b); return x ?? b; };",
-         "const g = (n, m) => {\n  /* adds */\n  const v = n.do(m);\n  return v ?? m;\n}"),
-        ("rust", "fn f<'a>(s: &'a str) -> char { let c = s.first(); c.or('x') }",
-         "fn g<'a>(t: &'a str) -> char { let d = t.first(); d.or('x') }"),
+        ("typescript", "const Add = (a, b) => { const x = a.do(b); return x ?? b; };",
+         "const Plus = (n, m) => {\n  /* adds */\n  const v = n.do(m)\n  return v ?? m\n}"),
+        ("rust", "fn Add<'a>(s: &'a str) -> char { let c = s.first(); c.or('x') }",
+         "fn Plus<'a>(t: &'a str) -> char { let d = t.first(); d.or('x') }"),
+        ("java", "int Add(List<Foo> all, int n) { for (Foo x : all) { n += x.size(); } return n; }",
+         "int Plus(List<Foo> items, int m)\n{ for (Foo y : items) { m += y.size(); } return m; }"),
+        ("python", "def Add(a, *, b=1):\n    return [f'{a} or {x}' for x in call(b=b)]",
+         'def Plus(n, *, m=1):\n    """Adds."""\n    return [f"{n} " f"or {y}" for y in call(b=m)]'),  # noqa: E501
     ],
 )  # fmt: skip
-def test_own_names_are_no_part_of_a_shape(language: str, left: str, right: str) -> None:
-    one, other = (
-        shape_of(text, language=language, symbol=symbol)
-        for text, symbol in ((left, "Add" if language == "go" else "f"),
-                             (right, "Plus" if language == "go" else "g"))
-    )  # fmt: skip
-    assert one.code == other.code
+def test_own_names_are_no_part_of_the_words(language: str, left: str, right: str) -> None:
+    assert code(left, language, "Add") == code(right, language, "Plus")
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        ("def f(a): return a.x", "def f(a): return a.y"),
+        ("def f(a): return g(a)", "def f(a): return h(a)"),
+        ("def f(a): return g(b=a)", "def f(a): return g(c=a)"),
+        ("def f(a): return f'{a.x}'", "def f(a): return f'{a.y}'"),
+        ("def f(a): return 1", "def f(a): return 2"),
+        ("def f(a): return 'x'", "def f(a): return b'x'"),
+        ("def f(a): return '\"x'", "def f(a): return 'x'"),
+        ("def f(a): return g(a, T)", "def f(a): return g(a, T())"),
+    ],
+)
+def test_names_of_others_and_literals_are(left: str, right: str) -> None:
+    assert code(left, symbol="f") != code(right, symbol="f")
+
+
+def test_a_literal_of_python_is_what_it_stands_for() -> None:
+    assert code("return 0xFF, 1e-3, 'a' 'b'") == code('return 255, 0.001, "ab"')
+    assert code(r"return r'\s'") == code(r"return '\\s'")
+
+
+def test_names_are_renamed_consistently() -> None:
+    one, swapped = (
+        code_of(text, language="python")
+        for text in ("def f(a, b): return a - b", "def f(a, b): return b - a")
+    )
+    assert one.words == swapped.words
+    assert shared(one, swapped, edited=True, literals=1) == 0
 
 
 @anyhow
-@given(st.text(max_size=200), st.sampled_from(["python", "rust", "typescript", "text"]))
-def test_any_text_has_a_shape(text: str, language: str) -> None:
-    shape = shape_of(text, language=language)
-    assert shape.length >= 0
+@given(st.text(max_size=200), st.sampled_from(["python", "rust", "typescript", "java", "text"]))
+def test_any_text_has_words(text: str, language: str) -> None:
+    found = code_of(text, language=language)
+    assert len(found.words) == len(found.own) >= found.body
+    assert all(word == OWN for word, own in zip(found.words, found.own, strict=True) if own)
+
+
+HARD = (
+    '"\\', '"""', '"""`/* ', "'\\a", "lambda x: fn(", "def f(a, b=1):", "a=", "a, ", "for a in ",
+    "(", "{", "/*", "\n", "a", "1.", '"{', "rb", "# '", "=>", "::",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("unit", HARD)
+@pytest.mark.parametrize("language", ["python", "rust", "java"])
+def test_the_words_of_a_text_take_time_linear_in_its_size(unit: str, language: str) -> None:
+    """Quadratic time would be ten minutes for some of these."""
+    started = time.process_time()
+    code_of(unit * (400_000 // len(unit)) + "\\", language=language)
+    assert time.process_time() - started < 20
+
+
+# --- semantic
+
+
+@anyhow
+@given(st.integers(0, 60), st.integers(1, 8), st.integers(0, 1000))
+def test_the_nearest_are_those_of_the_exact_products(size: int, count: int, seed: int) -> None:
+    vectors = np.random.default_rng(seed).normal(size=(size, 5)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    cosines = vectors @ vectors.T
+    for left, right in nearest(vectors, count).tolist():
+        assert left < right
+        ahead = [np.sum(cosines[i] > cosines[left, right] + 0.01) for i in (left, right)]
+        assert min(ahead) <= count  # the row itself is ahead as well
+
+
+def test_nearest_does_not_depend_on_the_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors = np.random.default_rng(1).normal(size=(300, 16)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    whole = nearest(vectors, 9)
+    monkeypatch.setattr("hub.curate.semantic.BLOCK", 7)
+    np.testing.assert_array_equal(nearest(vectors, 9), whole)
 
 
 def test_a_renamed_copy_is_a_semantic_duplicate_and_a_sibling_is_not() -> None:
     report = found([pattern(SEND, "a"), pattern(RENAMED, "b"), pattern(SIBLING, "c")])
-    (cluster,) = report.clusters
-    assert {cluster.representative.id, *(m.pattern.id for m in cluster.members)} == {"a", "b"}
-    assert [m.level for m in cluster.members] == ["semantic"]
+    assert members(report) == [{"a", "b"}]
+    assert report.levels() == {"exact": 0, "near": 0, "semantic": 1}
 
 
 def test_a_small_edit_is_forgiven_in_another_file_and_not_in_the_same() -> None:
-    edited = RENAMED.replace("    for", "    print(tries)\n    for", 1)
-    elsewhere = found([pattern(SEND, "a"), pattern(edited, "b")])
-    beside = found([pattern(SEND, "a", path="x.py"), pattern(edited, "b", path="x.py")])
-    assert len(elsewhere.clusters) == 1
+    elsewhere = found([pattern(SEND, "a"), pattern(EDITED, "b")])
+    beside = found([pattern(SEND, "a", path="x.py"), pattern(EDITED, "b", path="x.py")])
+    assert members(elsewhere) == [{"a", "b"}]
     assert beside.clusters == ()
+    strict = found([pattern(SEND, "a"), pattern(EDITED, "b")], threshold=0.99)
+    assert strict.clusters == ()
 
 
-def test_vectors_that_disagree_are_no_semantic_duplicates() -> None:
-    opposite = np.array([[1, 0], [0, 1]], dtype=np.float32)
-    assert found([pattern(SEND, "a"), pattern(RENAMED, "b")], opposite).clusters == ()
+@pytest.mark.parametrize("fields", [{"kind": "section"}, {"part": 1}])
+def test_only_whole_functions_are_compared_by_their_words(fields: dict[str, Any]) -> None:
+    assert found([pattern(SEND, "a", **fields), pattern(RENAMED, "b", **fields)]).clusters == ()
 
 
-def test_only_functions_are_compared_by_shape() -> None:
-    sections = [pattern(SEND, "a", kind="section"), pattern(RENAMED, "b", kind="section")]
-    assert found(sections).clusters == ()
+def test_stubs_and_other_languages_are_no_semantic_duplicates() -> None:
+    stubs = [f"def {name}(self, value):\n    raise NotImplementedError\n" for name in ("a", "b")]
+    assert found(patterns_of(stubs)).clusters == ()
+    assert found([pattern(SEND, "a"), pattern(RENAMED, "b", language="ruby")]).clusters == ()
+    assert semantic_pairs([], alike(0))[0].shape == (0, 2)
 
 
-def test_known_duplicates_are_not_compared_again() -> None:
-    code = Code.of([pattern(SEND, "a"), pattern(RENAMED, "b")])
-    pairs, _ = semantic_pairs(alike(2), code, 0.2, labels=np.array([0, 1]))
-    assert pairs.tolist() == [[0, 1]]
-    pairs, _ = semantic_pairs(alike(2), code, 0.2, labels=np.array([0, 0]))
-    assert pairs.tolist() == []
-
-
-# --- clusters
+# --- the report
 
 
 @anyhow
 @given(TEXTS)
 def test_every_pattern_is_kept_or_dropped_once(texts: list[str]) -> None:
     report = found(patterns_of(texts))
-    kept = [p.id for p in report.kept]
-    dropped = [member.pattern.id for member in report.dropped]
-    assert sorted(kept + dropped) == [f"{i:05}" for i in range(len(texts))]
-    assert {cluster.representative.id for cluster in report.clusters} <= set(kept)
+    kept = {p.id for p in report.kept}
+    assert sorted([*kept, *report.dropped]) == [f"{i:05}" for i in range(len(texts))]
+    assert set(report.dropped.values()) <= kept
     assert report.total == len(texts)
-    assert sum(report.levels().values()) == len(dropped)
+    assert sum(report.levels().values()) == len(report.dropped)
 
 
 @anyhow
@@ -272,51 +327,19 @@ def test_every_pattern_is_kept_or_dropped_once(texts: list[str]) -> None:
 def test_the_order_of_the_patterns_changes_nothing(
     texts: list[str], shuffle: random.Random
 ) -> None:
-    patterns = patterns_of(texts)
-    vectors = np.eye(max(len(texts), 1), dtype=np.float32)[: len(texts)] / 2 + 0.5
-    order = list(range(len(texts)))
-    shuffle.shuffle(order)
-    assert found([patterns[i] for i in order], vectors[order]) == found(patterns, vectors)
-
-
-@anyhow
-@given(st.integers(0, 30), st.lists(st.tuples(st.integers(0, 29), st.integers(0, 29)), max_size=60))
-def test_components_partition_the_rows_and_keep_links_together(
-    size: int, ends: list[tuple[int, int]]
-) -> None:
-    links = [Link("near", 1.0, a, b) for a, b in ends if a < size and b < size]
-    groups = components(size, [(link.left, link.right) for link in links])
-    assert sorted(row for group in groups for row in group) == list(range(size))
-    of = {row: i for i, group in enumerate(groups) for row in group}
-    assert all(of[link.left] == of[link.right] for link in links)
-
-
-@anyhow
-@given(st.data())
-def test_every_member_is_led_to_by_a_link_that_was_found(data: st.DataObject) -> None:
-    size = data.draw(st.integers(2, 12))
-    row = st.integers(0, size - 1)
-    ends = data.draw(st.lists(st.tuples(row, row).filter(lambda e: e[0] != e[1]), max_size=25))
-    patterns = patterns_of(["x"] * size)
-    links = [Link("near", i / 100, a, b) for i, (a, b) in enumerate(ends)]
-    known = {frozenset((patterns[a].id, patterns[b].id)): i / 100 for i, (a, b) in enumerate(ends)}
-    for cluster in clusters_of(patterns, links, PREFERENCES):
-        reached = {cluster.representative.id}
-        for member in cluster.members:
-            assert member.neighbour.id in reached
-            assert member.pattern.id not in reached
-            assert frozenset((member.pattern.id, member.neighbour.id)) in known
-            reached.add(member.pattern.id)
+    patterns = patterns_of([*texts, SEND, RENAMED, EDITED])
+    shuffled = list(patterns)
+    shuffle.shuffle(shuffled)
+    assert found(shuffled) == found(patterns)
 
 
 @pytest.mark.parametrize(
     ("better", "worse", "reason"),
     [
-        ({"docstring": "Adds."}, {}, "documented"),
-        ({"docstring": "Adds all."}, {"docstring": "Adds."}, "longest documentation"),
-        ({"path": "source/add.py"}, {"path": "tests/a.py"}, "outside tests and vendored code"),
+        ({"kind": "function"}, {"kind": "test", "docstring": "Adds."}, "no test"),
+        ({"docstring": "Adds."}, {}, "best quality"),
         ({"path": "a.py"}, {"path": "a/b.py"}, "shortest path"),
-        ({"path": "a.py"}, {"path": "b.py"}, "first by id"),
+        ({"path": "a.py"}, {"path": "b.py"}, "first of its kind"),
     ],
 )
 def test_the_representative_is_the_better_one_for_the_first_reason_that_differs(
@@ -324,27 +347,19 @@ def test_the_representative_is_the_better_one_for_the_first_reason_that_differs(
 ) -> None:
     text = "def add(a, b): return a + b"
     (cluster,) = found([pattern(text, "b", **worse), pattern(text, "a", **better)]).clusters
-    assert (cluster.representative.id, cluster.reason) == ("a", reason)
+    assert (cluster.kept.id, cluster.reason) == ("a", reason)
 
 
-def test_what_makes_a_representative_can_be_chosen() -> None:
-    last = (Preference("the last", lambda p: -int(p.id)),)
-    report = find_duplicates(
-        patterns_of(["a b c", "a  b c"]), alike(2), tier="fast", preferences=last
-    )
-    assert [c.representative.id for c in report.clusters] == ["00001"]
+def test_the_better_one_stays_whatever_its_path() -> None:
+    worse = pattern(SEND + "    # TODO: FIXME\n", "a", docstring="Send a request.")
+    better = pattern(SEND, "longer", docstring="Send a request.")
+    (cluster,) = found([worse, better]).clusters
+    assert (cluster.kept.id, cluster.reason) == ("longer", "best quality")
 
 
-# --- edges
-
-
-def test_nothing_and_one_pattern_have_no_duplicates() -> None:
-    empty, one = found([]), found([pattern("x = 1")])
-    assert (empty.clusters, empty.kept, empty.ratio) == ((), (), 0)
-    assert (one.clusters, len(one.kept), one.ratio) == ((), 1, 0)
-
-
-def test_white_space_alone_is_no_duplicate() -> None:
+def test_nothing_one_pattern_and_white_space_have_no_duplicates() -> None:
+    assert found([]).to_json()["kept"] == 0
+    assert len(found([pattern("x = 1")]).kept) == 1
     assert found(patterns_of(["", " \n", "\t"])).clusters == ()
 
 
@@ -355,20 +370,47 @@ def test_lone_surrogates_are_compared_like_any_text() -> None:
 
 def test_a_text_of_a_megabyte_takes_seconds() -> None:
     long = "".join(f"value_{i} = call({i}, '{i}')\n" for i in range(32_000))
-    unclosed = '"""`/* ' * 150_000
-    nested = "lambda x: fn(" * 80_000
     started = time.process_time()
-    report = found(patterns_of([long, long + "end = 1\n", unclosed, nested]))
-    assert {"00000", "00001"} in members(report)
+    report = found(patterns_of([long, long + "end = 1\n", '"""`/* ' * 150_000, '"\\' * 500_000]))
+    assert members(report) == [{"00000", "00001"}]
     assert time.process_time() - started < 60
 
 
-def test_ten_thousand_copies_are_one_cluster_in_linear_time() -> None:
+def test_thousands_of_copies_are_one_cluster_in_linear_time() -> None:
     started = time.process_time()
     same = found(patterns_of([SEND] * 10_000))
-    numbered = found(patterns_of([SEND.replace("5", str(i)) for i in range(4000)]))
-    assert [len(cluster) for cluster in (*same.clusters, *numbered.clusters)] == [10_000, 4000]
+    numbered = found(patterns_of([SEND.replace("5", str(i)) for i in range(3000)]))
+    assert [len(cluster) for cluster in (*same.clusters, *numbered.clusters)] == [10_000, 3000]
     assert time.process_time() - started < 60
+
+
+def test_copies_of_another_kind_or_language_are_exact_duplicates() -> None:
+    base = pattern(SEND, "a")
+    report = found([base, replace(base, id="b", language="go", kind="section")])
+    assert report.levels()["exact"] == 1
+
+
+ANSWER = """
+from tests.test_duplicates import RENAMED, SEND, SIBLING, found, pattern
+from hub.cli import print_json
+texts = [SEND, RENAMED, SIBLING, SEND + "    pass", SEND.replace("    ", "  ")]
+print_json(found([pattern(t, str(i)) for i, t in enumerate(texts)]).to_json())
+"""
+
+
+def test_processes_with_other_hash_seeds_and_threads_report_the_same_bytes() -> None:
+    root = Path(__file__).parent.parent
+    said = {
+        subprocess.run(
+            [sys.executable, "-c", ANSWER],
+            env=os.environ
+            | {"PYTHONHASHSEED": seed, "PYTHONPATH": str(root), "OPENBLAS_NUM_THREADS": seed},
+            cwd=root, capture_output=True, check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }  # fmt: skip
+    (answer,) = said
+    assert json.loads(answer)["dropped"] == {"exact": 1, "near": 1, "semantic": 1}
 
 
 # --- the verb
@@ -377,39 +419,16 @@ def test_ten_thousand_copies_are_one_cluster_in_linear_time() -> None:
 def test_the_text_says_how_much_it_leaves_out_and_cannot_steer_a_terminal() -> None:
     copies = patterns_of(["a b c"] * 13 + ["d e f"] * 2, path="\x1b[2J.py")
     text = duplicates_text(found(copies), limit=1)
-    assert text.startswith(" 1. 13 patterns; the one to keep: first by id\n  keep ")
-    assert "\n  ... 2 more" in text
+    assert text.startswith("keep ")
+    assert "\n... 2 more" in text
     assert "\n... 1 smaller clusters" in text
-    assert "13 of 15 patterns say what another says (86.7%)" in text
+    assert "13 of 15 patterns say what another says, in 2 clusters" in text
     assert "\x1b" not in text
-
-
-ANSWER = """
-import numpy as np
-from tests.test_duplicates import RENAMED, SEND, SIBLING, alike, found, pattern
-from hub.cli import print_json
-texts = [SEND, RENAMED, SIBLING, SEND + "    pass", SEND.replace("    ", "  ")]
-print_json(found([pattern(t, str(i)) for i, t in enumerate(texts)]).to_json())
-"""
-
-
-def test_two_processes_with_other_hash_seeds_report_the_same_bytes() -> None:
-    root = Path(__file__).parent.parent
-    said = {
-        subprocess.run(
-            [sys.executable, "-c", ANSWER],
-            env=os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": str(root)},
-            cwd=root, capture_output=True, check=True,
-        ).stdout
-        for seed in ("1", "2")
-    }  # fmt: skip
-    (answer,) = said
-    assert json.loads(answer)["levels"] == {"exact": 1, "near": 1, "semantic": 1}
 
 
 @pytest.fixture
 def copied(hub: Hub, tree: Path) -> Hub:
-    """A hub of the tree with copies of one function."""
+    """A hub of the tree with copies of one documented function."""
     for name, text in (("one", SEND), ("two", RENAMED), ("three", SEND.replace("    ", "  "))):
         (tree / f"src/{name}.py").write_text(text)
     hub.index([tree])
@@ -418,15 +437,65 @@ def copied(hub: Hub, tree: Path) -> Hub:
 
 def test_a_hub_reports_its_duplicates_and_removes_nothing(copied: Hub) -> None:
     before = copied.status().patterns
-    report = copied.duplicates(threshold=0.0)
+    report = copied.duplicates()
     (cluster,) = report.clusters
-    assert cluster.reason == "shortest path"
-    assert {cluster.representative.path, *(m.pattern.path for m in cluster.members)} == {
-        "src/one.py", "src/two.py", "src/three.py",
-    }  # fmt: skip
-    assert sorted(m.level for m in cluster.members) == ["exact", "semantic"]
-    assert report.tier == "best"
+    assert (cluster.kept.path, cluster.reason) == ("src/one.py", "shortest path")
+    assert [(m.pattern.path, m.level) for m in cluster.members] == [
+        ("src/three.py", "exact"), ("src/two.py", "semantic"),
+    ]  # fmt: skip
     assert report.total == before == copied.status().patterns
+
+
+def test_what_is_left_out_of_an_export_is_counted_and_comes_back(
+    copied: Hub, tmp_path: Path
+) -> None:
+    folder = copied.workspace.store_folder
+    whole = copied.export(tmp_path / "whole.jsonl")
+    copied.duplicates(apply=True)
+    first = (folder / RECORD).read_bytes()
+    part = copied.export(tmp_path / "part.jsonl")
+    assert (part.written, part.left_out["duplicate"]) == (whole.written - 1, 2)
+    copied.duplicates(apply=True)
+    assert (folder / RECORD).read_bytes() == first
+    (folder / RECORD).unlink()
+    copied.export(tmp_path / "again.jsonl")
+    assert (tmp_path / "again.jsonl").read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
+
+
+def test_a_pattern_comes_back_when_the_one_that_stands_for_it_changes(
+    copied: Hub, tree: Path
+) -> None:
+    copied.duplicates(apply=True)
+    (tree / "src/one.py").write_text("def other(): ...\n")
+    copied.index([tree])
+    ids = {p.id for p in copied.duplicates(kind="function").kept}
+    assert left_out(copied.workspace.store_folder, ids) == {}
+
+
+@pytest.mark.parametrize("damage", ["", "[1]", "{", "3"])
+def test_a_damaged_record_is_named_with_the_way_out(
+    copied: Hub, tmp_path: Path, damage: str
+) -> None:
+    (copied.workspace.store_folder / RECORD).write_text(damage)
+    with pytest.raises(HubError, match=r"duplicates\.json .*without the file"):
+        copied.export(tmp_path / "out.jsonl")
+
+
+def test_the_command_applies_and_says_how_to_take_it_back(copied: Hub) -> None:
+    folder, record = copied.workspace.folder, copied.workspace.store_folder / RECORD
+
+    def run(*arguments: str) -> str:
+        done = CliRunner().invoke(main, ["--hub", str(folder), "dedup", *arguments])
+        assert done.exit_code == 0, done.output
+        return done.stdout
+
+    (folder / "hub.toml").write_text("")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("hub.api.Hub.open", lambda *_: copied)
+        assert "dedup --apply` leaves them out" in run()
+        assert json.loads(run("--apply", "--json"))["applied"] == str(record)
+        assert len(json.loads(record.read_text())) == 2
+        assert f"until {record} is deleted" in run("--apply")
 
 
 def test_only_the_kind_and_source_that_are_asked_for_are_compared(copied: Hub) -> None:
@@ -458,9 +527,3 @@ def test_a_pattern_that_was_just_removed_is_left_out(copied: Hub) -> None:
     (first, *_) = copied.duplicates().kept
     copied.workspace.store.delete([first.id])
     assert first not in copied.duplicates().kept
-
-
-def test_copies_of_another_kind_or_language_are_exact_duplicates() -> None:
-    base = pattern(SEND, "a")
-    report = found([base, replace(base, id="b", language="go", kind="section")])
-    assert [member.level for member in report.dropped] == ["exact"]

@@ -1,194 +1,259 @@
-"""Which patterns say the same: what `patternhub dedup` reports.
+"""Which patterns say the same, and which of them stays.
 
-Three levels: **exact** (the same text but for white space), **near** (Jaccard similarity of the
-shingles, verified) and **semantic** (functions whose form, names and vectors agree). The report
-depends neither on the order of the patterns nor on the process.
+Three levels, each of what the one before left: **exact** (the same text but for white space),
+**near** (Jaccard similarity of the shingles, verified) and, of functions, **semantic** (the same
+code under other names, reformatted or with a small edit). Patterns are gone through from the best
+to the worst, and one that says what a better one says gives way to it: whatever is dropped was
+compared with the one that stays, or with one that a later level dropped for it.
 """
 
 from __future__ import annotations
 
+import functools
+from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hub.curate.clusters import LEVELS, PREFERENCES, Link, clusters_of, components, place
+from hub.curate.linking import in_test_file
+from hub.curate.measures import measure
 from hub.curate.near import near_pairs
-from hub.curate.semantic import Code, semantic_pairs
+from hub.curate.quality import quality, quality_parts
+from hub.curate.semantic import SHARED, semantic_pairs
 from hub.curate.shingles import Sets, shingles, tokens
 from hub.errors import HubError
 from hub.reporting import silent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
-    from hub.curate.clusters import Cluster, Member, Preference
     from hub.curate.shingles import Pairs, Similarities
     from hub.reporting import Progress
-    from hub.search.ranking import Filters
-    from hub.search.retrieval import Retriever
     from hub.types import Pattern, Vectors
 
+LEVELS = ("exact", "near", "semantic")
 NEAR = 0.7  # Jaccard similarity of near-duplicates, at least
-THRESHOLD = 0.2  # cosine of semantic duplicates, at least: that of renamed copies is low
-PAGE = 5000  # patterns read at once
+_measure = functools.lru_cache(maxsize=1)(measure)  # copies are ranked one after the other
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A pattern that gives way: at ``level`` it is ``similarity`` to ``like``, a better one."""
+
+    pattern: Pattern
+    level: str
+    similarity: float
+    like: Pattern
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """Patterns that say the same; ``reason`` is why ``kept`` stands for the others."""
+
+    kept: Pattern
+    reason: str
+    members: tuple[Member, ...]
+
+    def __len__(self) -> int:
+        return 1 + len(self.members)
+
+    @property
+    def ids(self) -> list[str]:
+        """Of all its patterns, the kept one first."""
+        return [self.kept.id, *(member.pattern.id for member in self.members)]
+
+    def to_json(self) -> dict[str, Any]:
+        members = [
+            _pattern_json(m.pattern)
+            | {"level": m.level, "similarity": m.similarity, "like": m.like.id}
+            for m in self.members
+        ]
+        return {"kept": _pattern_json(self.kept), "reason": self.reason, "members": members}
+
+
+@dataclass(slots=True, kw_only=True)
 class DuplicatesReport:
-    """Clusters, largest first, and every pattern that stands for itself or for others."""
+    """Clusters, largest first, and every pattern that stands for itself or for others.
 
-    tier: str
+    ``applied`` is the file that makes exports and datasets leave the others out; empty if none is.
+    """
+
     threshold: float
     clusters: tuple[Cluster, ...]
     kept: tuple[Pattern, ...] = field(repr=False)
+    applied: str = ""
 
     @property
-    def dropped(self) -> tuple[Member, ...]:
-        """The patterns that a representative stands for."""
-        return tuple(member for cluster in self.clusters for member in cluster.members)
+    def dropped(self) -> dict[str, str]:
+        """The id of each pattern that another stands for, with the id of that one."""
+        return {m.pattern.id: c.kept.id for c in self.clusters for m in c.members}
 
     @property
     def total(self) -> int:
         """How many patterns were compared."""
-        return len(self.kept) + len(self.dropped)
-
-    @property
-    def ratio(self) -> float:
-        """The share of patterns that are dropped; 0 of none."""
-        return len(self.dropped) / self.total if self.total else 0.0
+        return len(self.kept) + sum(len(cluster.members) for cluster in self.clusters)
 
     def levels(self) -> dict[str, int]:
         """How many patterns each level dropped."""
         counts = dict.fromkeys(LEVELS, 0)
-        for member in self.dropped:
-            counts[member.level] += 1
+        for cluster in self.clusters:
+            for member in cluster.members:
+                counts[member.level] += 1
         return counts
 
     def to_json(self) -> dict[str, Any]:
         return {
-            "tier": self.tier,
             "threshold": self.threshold,
+            "compared": self.total,
             "kept": len(self.kept),
-            "dropped": len(self.dropped),
-            "ratio": round(self.ratio, 6),
-            "levels": self.levels(),
-            "clusters": [_cluster_json(cluster) for cluster in self.clusters],
+            "dropped": self.levels(),
+            "applied": self.applied,
+            "clusters": [cluster.to_json() for cluster in self.clusters],
         }
-
-
-def indexed_duplicates(
-    retriever: Retriever, *, filters: Filters, threshold: float, progress: Progress = silent
-) -> DuplicatesReport:
-    """The duplicates among the indexed patterns that pass, by the vectors of the best whole tier.
-
-    Raises:
-        HubError: nothing is indexed, a filter value that no pattern has, or a threshold that is no
-            cosine.
-    """
-    if not 0 <= threshold <= 1:
-        raise HubError(
-            f"threshold = {threshold}: the least cosine of semantic duplicates is a number from 0 "
-            f"to 1; the default is {THRESHOLD}"
-        )
-    generation = retriever.current()
-    rows = generation.snapshot.rows
-    mask = filters.mask(rows)
-    wanted = np.arange(len(rows)) if mask is None else np.flatnonzero(mask)
-    found: dict[str, Pattern] = {}
-    for at in range(0, len(wanted), PAGE):
-        found |= retriever.store.get([id_.decode() for id_ in rows.ids[wanted[at : at + PAGE]]])
-        progress("reading", min(at + PAGE, len(wanted)), len(wanted))
-    there = [row for row in wanted.tolist() if rows.ids[row].decode() in found]
-    vectors = rows.best if generation.best_complete else rows.fast
-    return find_duplicates(
-        [found[rows.ids[row].decode()] for row in there],
-        np.asarray(vectors[there]),
-        tier=generation.tier,
-        threshold=threshold,
-        progress=progress,
-    )
 
 
 def find_duplicates(
     patterns: Sequence[Pattern],
     vectors: Vectors,
     *,
-    tier: str,
-    threshold: float = THRESHOLD,
-    preferences: Sequence[Preference] = PREFERENCES,
+    threshold: float = SHARED,
     progress: Progress = silent,
 ) -> DuplicatesReport:
-    """The clusters of ``patterns`` on all three levels.
+    """The duplicates among patterns, on all three levels; their order changes nothing.
+
+    What is no test stays rather than a test, then the best by quality, as far as a pattern's own
+    text shows it, then the one of the shortest path.
 
     Args:
-        patterns: In any order; ids are unique.
+        patterns: Ids are unique.
         vectors: Their unit vectors of one tier, shape (patterns, dimension).
-        tier: Its name, for the report.
-        threshold: The least cosine of semantic duplicates.
-        preferences: What makes a representative, the most important first; the last one tells any
-            two patterns apart.
+        threshold: The least share of words that semantic duplicates have in common, from 0 to 1.
         progress: Called after each level.
+
+    Raises:
+        HubError: a threshold that is no share.
     """
-    order = sorted(range(len(patterns)), key=lambda i: (_normal(patterns[i]), patterns[i].id))
-    patterns = [patterns[i] for i in order]
-    firsts: dict[str, int] = {}  # of each text the first row that has it
-    links = []
+    if not 0 <= threshold <= 1:
+        raise HubError(
+            f"threshold = {threshold}: the share of words that two functions have in common is a "
+            f"number from 0 to 1; the default is {SHARED}"
+        )
+    places = sorted(range(len(patterns)), key=lambda row: _place(patterns[row]))
+    patterns, vectors = [patterns[row] for row in places], vectors[places]
+    ranks = functools.cache(lambda row: _ranks(patterns[row]))
+
+    def near(rows: list[int]) -> tuple[Pairs, Similarities]:
+        return near_pairs(Sets.of(shingles(tokens(patterns[r].text)) for r in rows), NEAR)
+
+    def semantic(rows: list[int]) -> tuple[Pairs, Similarities]:
+        return semantic_pairs([patterns[r] for r in rows], vectors[rows], threshold)
+
+    found = _exact(patterns, ranks)
+    for done, (level, pairs_of) in enumerate((("near", near), ("semantic", semantic)), start=1):
+        progress("comparing", done, len(LEVELS))
+        left = [row for row in range(len(patterns)) if row not in found]
+        found |= _giving_way(level, left, pairs_of, ranks)
+    progress("comparing", len(LEVELS), len(LEVELS))
+    return DuplicatesReport(
+        threshold=threshold,
+        clusters=tuple(_clusters(patterns, found, ranks)),
+        kept=tuple(p for row, p in enumerate(patterns) if row not in found),
+    )
+
+
+def give_way(pairs: Pairs) -> dict[int, int]:
+    """Of pairs (better, worse) in rising order, the worse ones that give way, each with its pair's
+    number: whatever gives way is in a pair with the best one that stays."""
+    found: dict[int, int] = {}
+    for number, (better, worse) in enumerate(pairs.tolist()):
+        if better not in found and worse not in found:
+            found[worse] = number
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Duplicate:
+    """What a row gives way to, and why."""
+
+    of: int
+    level: str
+    similarity: float
+
+
+_Ranks = dict[str, Any]
+
+
+def _exact(patterns: Sequence[Pattern], ranks: Callable[[int], _Ranks]) -> dict[int, _Duplicate]:
+    by_text = defaultdict(list)
     for row, pattern in enumerate(patterns):
-        first = firsts.setdefault(_normal(pattern), row)
-        if first != row and pattern.text.strip():
-            links.append(Link("exact", 1.0, first, row))
-    progress("comparing", 1, len(LEVELS))
-    rows = np.array(list(firsts.values()), dtype=np.int64)
-    distinct = [patterns[row] for row in rows]
-    near = near_pairs(Sets.of([shingles(tokens(p.text)) for p in distinct]), NEAR)
-    links += _links("near", rows, *near)
-    progress("comparing", 2, len(LEVELS))
-    own = np.array(order, dtype=np.int64)[rows]
-    labels = _labels(len(patterns), links)[rows]
-    semantic = semantic_pairs(vectors[own], Code.of(distinct), threshold, labels=labels)
-    links += _links("semantic", rows, *semantic)
-    progress("comparing", 3, len(LEVELS))
-    clusters = tuple(clusters_of(patterns, links, preferences))
-    dropped = {member.pattern.id for cluster in clusters for member in cluster.members}
-    kept = sorted((p for p in patterns if p.id not in dropped), key=place)
-    return DuplicatesReport(tier=tier, threshold=threshold, clusters=clusters, kept=tuple(kept))
+        by_text[" ".join(pattern.text.split())].append(row)
+    found: dict[int, _Duplicate] = {}
+    for text, rows in by_text.items():
+        if text and len(rows) > 1:
+            best = min(rows, key=lambda row: list(ranks(row).values()))
+            found |= {row: _Duplicate(best, "exact", 1.0) for row in rows if row != best}
+    return found
 
 
-def _normal(pattern: Pattern) -> str:
-    """The text with single blanks for all white space."""
-    return " ".join(pattern.text.split())
+def _giving_way(
+    level: str,
+    rows: list[int],
+    pairs_of: Callable[[list[int]], tuple[Pairs, Similarities]],
+    ranks: Callable[[int], _Ranks],
+) -> dict[int, _Duplicate]:
+    """Those of ``rows`` that give way.
 
-
-def _links(level: str, rows: Pairs, pairs: Pairs, similarities: Similarities) -> Iterator[Link]:
-    """Pairs of places in ``rows`` as links of the rows themselves."""
-    for (left, right), similarity in zip(rows[pairs].tolist(), similarities.tolist(), strict=True):
-        yield Link(level, round(similarity, 6), left, right)
-
-
-def _labels(size: int, links: Sequence[Link]) -> Pairs:
-    """A number for each row; linked rows have the same."""
-    labels = np.zeros(size, dtype=np.int64)
-    for label, rows in enumerate(components(size, [(link.left, link.right) for link in links])):
-        labels[rows] = label
-    return labels
-
-
-def _cluster_json(cluster: Cluster) -> dict[str, Any]:
+    Pairs are looked for twice: only rows that are in one have to be ranked, which takes longer.
+    """
+    paired = [rows[at] for at in np.unique(pairs_of(rows)[0]).tolist()]
+    paired.sort(key=lambda row: list(ranks(row).values()))
+    pairs, similarities = pairs_of(paired)
     return {
-        "size": len(cluster),
-        "representative": _pattern_json(cluster.representative),
-        "reason": cluster.reason,
-        "members": [
-            _pattern_json(member.pattern)
-            | {
-                "level": member.level,
-                "similarity": member.similarity,
-                "neighbour": member.neighbour.id,
-            }
-            for member in cluster.members
-        ],
+        paired[worse]: _Duplicate(paired[pairs[n, 0]], level, round(float(similarities[n]), 6))
+        for worse, n in give_way(pairs).items()
     }
+
+
+def _clusters(
+    patterns: Sequence[Pattern],
+    found: dict[int, _Duplicate],
+    ranks: Callable[[int], _Ranks],
+) -> list[Cluster]:
+    """Duplicates by the row that stays in the end, the largest cluster first."""
+    by_kept = defaultdict(list)
+    for row in found:
+        kept = row
+        while kept in found:
+            kept = found[kept].of
+        by_kept[kept].append(row)
+    clusters = []
+    for kept, rows in by_kept.items():
+        rows.sort(key=lambda r: (LEVELS.index(found[r].level), -found[r].similarity, r))
+        second = min((ranks(row) for row in rows), key=lambda each: list(each.values()))
+        reason = next(name for name, rank in ranks(kept).items() if rank != second[name])
+        members = (
+            Member(patterns[r], found[r].level, found[r].similarity, patterns[found[r].of])
+            for r in rows
+        )
+        clusters.append(Cluster(patterns[kept], reason, tuple(members)))
+    return sorted(clusters, key=lambda cluster: (-len(cluster), _place(cluster.kept)))
+
+
+def _ranks(pattern: Pattern) -> _Ranks:
+    """What makes one pattern better than another, the most important first; lower is better."""
+    measures = _measure(pattern.text, pattern.language, pattern.kind)
+    parts = quality_parts(pattern, measures, tested=None, duplicated=None)
+    return {
+        "no test": pattern.kind == "test" or in_test_file(pattern),
+        "best quality": -quality(parts),
+        "shortest path": len(pattern.path),
+        "first of its kind": _place(pattern),
+    }
+
+
+def _place(pattern: Pattern) -> tuple[str, str, int, str]:
+    return pattern.source, pattern.path, pattern.start_byte, pattern.id
 
 
 def _pattern_json(pattern: Pattern) -> dict[str, Any]:

@@ -40,13 +40,12 @@ _JUNIT = re.compile(r"^\s*@\w*Test\b", re.MULTILINE)
 
 
 def in_test_file(pattern: Pattern) -> bool:
-    """Whether the file is there for tests, by its language's conventions."""
+    """Whether the file is there for tests, by its folders and its language's conventions."""
     family = FAMILIES.get(pattern.language)
-    if family is None:
-        return False
     *folders, name = pattern.path.split("/")
-    is_named = _FILES[family].fullmatch(name.rpartition(".")[0]) is not None
-    return is_named or (family != "go" and not _FOLDERS.isdisjoint(folders))
+    if family is not None and _FILES[family].fullmatch(name.rpartition(".")[0]):
+        return True
+    return family != "go" and not _FOLDERS.isdisjoint(folders)
 
 
 def is_test(pattern: Pattern) -> bool:

@@ -32,8 +32,8 @@ def near_pairs(sets: Sets, threshold: float) -> tuple[Pairs, Similarities]:
 
     Every reported pair is verified; of the pairs there are, at least 1 - :data:`MISSED` are
     expected to be found. Where more than :data:`WINDOW` sets agree on a band, each is compared with
-    those that follow it only: sets in an order that has like texts together stay connected, and ten
-    thousand copies cost ten thousand times :data:`WINDOW`, not their square.
+    the first of them and those that follow it only: ten thousand copies cost ten thousand times
+    :data:`WINDOW`, not their square.
 
     Args:
         sets: Shingles of texts; an empty set is near to nothing.
@@ -92,11 +92,17 @@ def _agreeing(keys: Hashes) -> Pairs:
     for band in keys:
         order = np.argsort(band, kind="stable")
         ordered = band[order]
-        codes = [known]
+        same = np.flatnonzero(ordered[1:] == ordered[:-1]) + 1
+        if not len(same):
+            continue
+        starts = np.arange(size)
+        starts[same] = 0
+        first = np.maximum.accumulate(starts)  # of those that agree
+        codes = [known, order[first[same]] * size + order[same]]
         for step in range(1, min(WINDOW, size - 1) + 1):
-            at = np.flatnonzero(ordered[step:] == ordered[:-step])
-            if not len(at):
+            same = np.flatnonzero(first[step:] == first[:-step])
+            if not len(same):
                 break
-            codes.append(order[at] * size + order[at + step])
-        known = np.unique(np.concatenate(codes)) if len(codes) > 1 else known
+            codes.append(order[same] * size + order[same + step])
+        known = np.unique(np.concatenate(codes))
     return np.stack(np.divmod(known, max(size, 1)), axis=1)

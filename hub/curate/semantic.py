@@ -1,115 +1,154 @@
-"""Semantic duplicates: the same code in other words, told by shape, names and vectors together.
+"""Semantic duplicates: the same code in other words.
 
-A cosine alone calls functions duplicates that differ in the one word that matters, and misses
-copies whose variables were renamed: a text model reads little else than words. So the code decides
-(see hub/curate/shape.py): the same form, by MinHash and exact verification as near-duplicates are
-found, and the same names, but for a small edit. The vectors have to agree as well; as each pair's
-product is computed by itself, the result is the same in every process.
+The stored vectors propose: of each function its :data:`NEIGHBOURS` nearest, by exact products of
+all with all, a block at a time. The code decides (hub/curate/shape.py), because a cosine alone
+calls functions duplicates that differ in the one word that matters, and ranks renamed copies low.
+
+Two functions are duplicates if their words are the same but for names of their own, one renamed
+into the other consistently; or, in different files, if one has a few more words in a few places.
+But for one literal, a word in the place of another is no small edit: siblings differ in just that.
+Nor is any edit within a file: what stands side by side and differs a little was meant to; nor any
+other literal of a test, which is there for just that.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from difflib import SequenceMatcher
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
-from hub.curate.near import near_pairs
-from hub.curate.shape import shape_of
-from hub.curate.shingles import Sets
+from hub.curate.linking import in_test_file
+from hub.curate.shape import KEYWORDS, code_of
+from hub.curate.shingles import Sets, token_hash
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
+    from hub.curate.shape import Code
     from hub.curate.shingles import Hashes, Pairs, Similarities
     from hub.types import Pattern, Vectors
 
+SHARED = 0.85  # share of the longer one's words that the other has too, at least
 KINDS = frozenset({"function", "method", "test"})
-LENGTH = 30  # tokens: too many shorter functions look alike
-NAMED = 5  # names, literals and operators, at least: with fewer, nothing is told apart
-FORM = 0.5  # Jaccard similarity of the forms, at least
-# A small edit, in names: at most so many others in their place, and so many more on one side.
-REPLACED_SHARE, REPLACED = 0.08, 2
-ADDED_SHARE, ADDED_ANYWAY, ADDED = 0.15, 2, 5
-PAIRS = 1 << 16  # whose vectors are held at once
-
-
-@dataclass(frozen=True, slots=True)
-class Code:
-    """The patterns that can be told apart by shape: ``rows`` of a sequence, in rising order."""
-
-    rows: Pairs
-    forms: Sets
-    names: Sets
-    whole: Hashes  # the code with its own names numbered
-    files: npt.NDArray[np.int64]  # a number for each file
-
-    @classmethod
-    def of(cls, patterns: Sequence[Pattern]) -> Code:
-        """The functions among ``patterns`` that are long enough, comments not counted."""
-        rows, shapes = [], []
-        files: dict[tuple[str, str], int] = {}
-        for row, p in enumerate(patterns):
-            if p.kind in KINDS:
-                shape = shape_of(p.text, language=p.language, symbol=p.symbol)
-                if shape.length >= LENGTH and len(shape.names) >= NAMED:
-                    rows.append(row)
-                    shapes.append(shape)
-        places = [(patterns[row].source, patterns[row].path) for row in rows]
-        return cls(
-            rows=np.array(rows, dtype=np.int64),
-            forms=Sets.of([shape.form for shape in shapes]),
-            names=Sets.of([shape.names for shape in shapes]),
-            whole=np.array([shape.code for shape in shapes], dtype=np.uint64),
-            files=np.array([files.setdefault(p, len(files)) for p in places], dtype=np.int64),
-        )
-
-    def agreeing(self, pairs: Pairs) -> npt.NDArray[np.bool_]:
-        """Which rows of ``pairs`` are the same code but for own names and a small edit.
-
-        No edit is forgiven within a file: what stands side by side and differs a little was meant
-        to. Nor where the names are the same ones in another order: that computes something else.
-        """
-        sizes = self.names.sizes[pairs]
-        smaller = sizes.min(axis=1)
-        replaced = smaller - self.names.common(pairs)
-        added = sizes.max(axis=1) - smaller
-        edited = (replaced <= np.minimum(REPLACED, np.floor(REPLACED_SHARE * smaller))) & (
-            added <= np.clip(ADDED_SHARE * smaller, ADDED_ANYWAY, ADDED)
-        )
-        left, right = pairs.T
-        elsewhere = self.files[left] != self.files[right]
-        edited &= elsewhere & (replaced + added > 0)
-        return np.asarray((self.whole[left] == self.whole[right]) | edited)
+BODY, SAID = 6, 2  # words of a body, and names among them, at least: stubs all look alike
+EDITED_BODY = 20  # words of a body in which an edit is small
+PLACES = 4  # in which an edited function differs, at most
+LONGEST = 1000  # words of the longest function in which an edit is looked for
+NEIGHBOURS = 200
+BLOCK = 1024  # rows multiplied at once
+SCALE = 2048  # of vectors as whole numbers, whose products are below 2 ** 24
 
 
 def semantic_pairs(
-    vectors: Vectors, code: Code, threshold: float, *, labels: Pairs
+    patterns: Sequence[Pattern], vectors: Vectors, threshold: float = SHARED
 ) -> tuple[Pairs, Similarities]:
-    """Pairs of ``code`` that agree in form, names and vectors, and the cosine of each.
+    """Pairs of functions that are the same code, and the share of words that they have in common.
 
     Args:
-        vectors: Unit rows, shape (patterns, dimension).
-        code: Of the same patterns.
-        threshold: The least cosine.
-        labels: A number a pattern; two with the same are known to be duplicates and left out.
+        patterns: Of any kind; only whole functions are compared.
+        vectors: Their unit vectors of one tier, shape (patterns, dimension).
+        threshold: The least share, from 0 to 1.
 
     Returns:
-        Rows (i, j) with i < j in rising order, shape (n, 2), and n cosines.
+        Rows (i, j) with i < j in rising order, shape (n, 2), and n shares.
     """
-    pairs, _ = near_pairs(code.forms, FORM)
-    known = labels[code.rows[pairs]]
-    pairs = pairs[known[:, 0] != known[:, 1]]
-    pairs = code.rows[pairs[code.agreeing(pairs)]]
-    cosines = _cosines(vectors, pairs)
-    return pairs[cosines >= threshold], cosines[cosines >= threshold]
+    codes: dict[int, Code] = {}
+    by_language = defaultdict(list)
+    for row, pattern in enumerate(patterns):
+        if pattern.kind in KINDS and not pattern.part:
+            code = code_of(pattern.text, language=pattern.language, symbol=pattern.symbol)
+            if len(code.words) - code.body >= BODY and len(code.said) >= SAID:
+                codes[row] = code
+                by_language[pattern.language].append(row)
+    pairs, shares = [], []
+    for rows in by_language.values():
+        words = Sets.of([_counted(codes[row].words) for row in rows])
+        near = nearest(vectors[rows], NEIGHBOURS)
+        sizes = words.sizes[near].max(axis=1)
+        near = near[words.sizes[near].min(axis=1) >= threshold * sizes]
+        near = near[words.common(near) >= threshold * words.sizes[near].max(axis=1)]
+        for left, right in np.array(rows)[near].tolist():
+            one, other = patterns[left], patterns[right]
+            beside = (one.source, one.path) == (other.source, other.path)
+            literals = int(not any(p.kind == "test" or in_test_file(p) for p in (one, other)))
+            share = shared(codes[left], codes[right], edited=not beside, literals=literals)
+            if share and share >= threshold:
+                pairs.append((left, right))
+                shares.append(share)
+    found = np.array(pairs, dtype=np.int64).reshape(-1, 2)
+    order = np.lexsort((found[:, 1], found[:, 0]))
+    return found[order], np.array(shares, dtype=np.float64)[order]
 
 
-def _cosines(vectors: Vectors, pairs: Pairs) -> Similarities:
-    """Each pair's product, in double precision and by itself: no block's size changes it."""
-    parts = [np.zeros(0)]
-    for at in range(0, len(pairs), PAIRS):
-        left, right = vectors[pairs[at : at + PAIRS].T].astype(np.float64)
-        parts.append(np.einsum("ij,ij->i", left, right))
-    return np.concatenate(parts)
+def nearest(vectors: Vectors, count: int) -> Pairs:
+    """Each row with its ``count`` nearest ones, every pair (i, j) with i < j once, in order.
+
+    Vectors are rounded to whole numbers whose products single precision holds exactly: neither the
+    number of threads nor a block's size changes which rows are nearest.
+    """
+    whole = np.rint(vectors * np.float32(SCALE))
+    size = len(whole)
+    count = min(count, size - 1)
+    codes = [np.zeros(0, dtype=np.int64)]
+    for start in range(0, size if count > 0 else 0, BLOCK):
+        products = whole[start : start + BLOCK] @ whole.T
+        rows = np.arange(start, start + len(products))
+        products[rows - start, rows] = -np.inf
+        others = np.argpartition(products, size - count, axis=1)[:, size - count :]
+        left, right = np.broadcast_to(rows[:, None], others.shape), others
+        codes.append((np.minimum(left, right) * size + np.maximum(left, right)).reshape(-1))
+    return np.stack(np.divmod(np.unique(np.concatenate(codes)), max(size, 1)), axis=1)
+
+
+def shared(one: Code, other: Code, *, edited: bool, literals: int) -> float:
+    """The share of the longer one's words that both have in the same order; 0 of other code.
+
+    Where they may be ``edited``, so many ``literals`` may be others.
+    """
+    if one.words == other.words:
+        return float(_renamed_consistently(zip(one.own, other.own, strict=True)))
+    bodies = [len(code.words) - code.body for code in (one, other)]
+    longest = max(len(one.words), len(other.words))
+    if not edited or min(bodies) < EDITED_BODY or longest > LONGEST:
+        return 0.0
+    changes = SequenceMatcher(None, one.words, other.words, autojunk=False).get_opcodes()
+    if sum(change[0] != "equal" for change in changes) > PLACES:
+        return 0.0
+    same = 0
+    replaced = 0
+    names: list[tuple[str, str]] = []
+    for change, start, end, other_start, other_end in changes:
+        if change == "equal":
+            same += end - start
+            names += zip(one.own[start:end], other.own[other_start:other_end], strict=True)
+        else:
+            pieces = one.words[start:end], other.words[other_start:other_end]
+            replaced += change == "replace"
+            if not (_both_literals(*pieces) if change == "replace" else _says_more(*pieces)):
+                return 0.0
+    return same / longest if replaced <= literals and _renamed_consistently(names) else 0.0
+
+
+def _renamed_consistently(names: Iterable[tuple[str, str]]) -> bool:
+    """Whether each name of one side stands for one name of the other, and the other way round."""
+    pairs = {pair for pair in names if pair[0]}
+    return len({one for one, _ in pairs}) == len(pairs) == len({other for _, other in pairs})
+
+
+def _both_literals(one: Sequence[str], other: Sequence[str]) -> bool:
+    words = [*one, *other]
+    return len(one) == len(other) == 1 and all(w[0].isdigit() or w[0] in "\"'`" for w in words)
+
+
+def _says_more(one: Sequence[str], other: Sequence[str]) -> bool:
+    """Whether what only one side has is more than a `not`, an `await` or an operator."""
+    first, *more = (*one, *other)
+    return bool(more) or (first not in KEYWORDS and (first[0].isalnum() or first[0] in "_\"'`"))
+
+
+def _counted(words: Sequence[str]) -> Hashes:
+    """Words as a set: the second time a word comes it is another member."""
+    members = [f"{word}\0{i}" for word, n in Counter(words).items() for i in range(n)]
+    return np.array([token_hash(member) for member in members], dtype=np.uint64)

@@ -17,7 +17,8 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from hub.curate.clusters import components
+from hub.curate.duplicates import NEAR, give_way
+from hub.curate.leaks import leaking
 from hub.curate.near import near_pairs
 from hub.curate.shingles import Sets, shingles, tokens
 from hub.dataset.balance import balance, shortfalls
@@ -26,8 +27,9 @@ from hub.dataset.checking import read_lines
 from hub.dataset.formats import Options, as_row, check_formats, identity
 from hub.dataset.remembered import digest
 from hub.dataset.report import page
-from hub.dataset.split import SIDES, Shares, split
+from hub.dataset.split import LEAK, SIDES, Shares, split
 from hub.dataset.tasks import TASKS, Material
+from hub.dataset.varying import WORTH, examples_of
 from hub.errors import FailedCheckError, HubError
 from hub.reporting import silent
 from hub.types import Message
@@ -38,13 +40,13 @@ if TYPE_CHECKING:
     from hub.config import Dataset
     from hub.curate.annotate import Annotation
     from hub.dataset.checks import Check, Compliance
+    from hub.dataset.varying import Variant
     from hub.reporting import Progress
     from hub.types import Change, Example, Pattern, Vectors
 
 MANIFEST = "manifest.json"
 COMPLIANCE = "compliance.json"
 SHOWN = 20  # rows that are named where a strict build fails
-NEAR = 0.7  # Jaccard similarity of answers from which two examples of a task teach the same
 SHORT = 40  # tokens: of a shorter answer, the question decides too
 
 
@@ -95,6 +97,8 @@ class Ingredients:
     stand_ins: frozenset[str]
     changes: Mapping[tuple[str, str], Sequence[Change]] = field(default_factory=dict)
     own: Sequence[Example] = ()  # hand-written and imported
+    held_out: Sequence[str] = ()  # answers that no example may resemble
+    variants: Sequence[Variant] = ()
     vectors: Vectors | None = None  # of the patterns, in their order
 
 
@@ -124,6 +128,8 @@ def build(
     if strict and compliance.forbidden:
         raise FailedCheckError(_forbidden(compliance))
     examples = distinct(examples, report)
+    if ingredients.held_out:
+        examples = _decontaminated(examples, ingredients.held_out, report)
     report.before = _by_category(examples)
     kept, dropped = balance(examples, caps=settings.caps, task_share=settings.task_share)
     report.stages.append(Stage("balanced", len(kept), dropped))
@@ -178,17 +184,10 @@ def checked_options(out: Path, settings: Dataset) -> Options:
 def _made(
     ingredients: Ingredients, settings: Dataset, report: BuildReport, progress: Progress
 ) -> Iterator[Example]:
-    """The examples of every task, in the order of the patterns, then the team's own."""
-    patterns = sorted(ingredients.patterns, key=lambda p: (p.source, p.path, p.start_byte))
-    files: dict[tuple[str, str], list[Pattern]] = defaultdict(list)
-    for p in patterns:
-        files[p.source, p.path].append(p)
-    material = Material(
-        patterns={p.id: p for p in patterns},
-        files=files,
-        tests=ingredients.tests,
-        changes=ingredients.changes,
-    )
+    """The examples of every task, in the order of the patterns, then of variants, then the team's
+    own."""
+    material = Material.of(ingredients.patterns, ingredients.tests, ingredients.changes)
+    patterns = material.patterns.values()
     tasks = _tasks(settings.tasks)
     stage = Stage("made", 0)
     for done, p in enumerate(patterns):
@@ -199,16 +198,22 @@ def _made(
             continue
         for task in tasks:
             for example in TASKS[task](p, material, Random(f"{settings.seed} {task} {p.id}")):
-                known = ingredients.annotations.get(p.id)
                 stage.kept += 1
-                yield (
-                    example
-                    if known is None
-                    else replace(example, category=known.category, quality=known.quality)
-                )
+                yield _annotated(example, ingredients.annotations.get(p.id))
+    for variant in ingredients.variants:
+        known = ingredients.annotations.get(variant.pattern.id)
+        for example in examples_of(variant, tasks, material, settings.seed):
+            stage.kept += 1
+            yield _annotated(example, known, worth=WORTH)
     stage.kept += len(ingredients.own)
     report.stages.append(stage)
     yield from ingredients.own
+
+
+def _annotated(example: Example, known: Annotation | None, *, worth: float = 1.0) -> Example:
+    if known is None:
+        return example
+    return replace(example, category=known.category, quality=known.quality * worth)
 
 
 def _checked(
@@ -238,25 +243,31 @@ def _checked(
 
 
 def distinct(examples: Sequence[Example], report: BuildReport) -> list[Example]:
-    """One of every group of examples that teach a task the same, the best; in their order."""
+    """Examples, in their order, without those that teach a task what a better one teaches."""
     stage = Stage("deduplicated", 0)
     drop: set[int] = set()
-    by_task: dict[str, list[int]] = defaultdict(list)
+    by_task: dict[tuple[str, str], list[int]] = defaultdict(list)
     for row, example in enumerate(examples):
-        by_task[example.task].append(row)
+        by_task[example.task, _lesson(example)].append(row)
     for rows in by_task.values():
+        rows.sort(key=lambda row: _rank(examples[row]))
         sets = Sets.of(shingles(_telling(examples[row])) for row in rows)
-        pairs, _ = near_pairs(sets, NEAR)
-        for group in components(len(rows), pairs.tolist()):
-            ranked = sorted(
-                (rows[i] for i in group),
-                key=lambda r: (-examples[r].quality, identity(examples[r])),
-            )
-            drop.update(ranked[1:])
+        drop.update(rows[worse] for worse in give_way(near_pairs(sets, NEAR)[0]))
     stage.dropped["says what a better example says"] = len(drop)
     stage.kept = len(examples) - len(drop)
     report.stages.append(stage)
     return [example for row, example in enumerate(examples) if row not in drop]
+
+
+def _decontaminated(
+    examples: Sequence[Example], held_out: Sequence[str], report: BuildReport
+) -> list[Example]:
+    """Examples whose answer resembles none of a held-out dataset."""
+    leaks = set(leaking([e.completion[-1].content for e in examples], held_out, threshold=LEAK))
+    kept = [example for row, example in enumerate(examples) if row not in leaks]
+    reasons = Counter({"its answer resembles one of a held-out dataset": len(leaks)})
+    report.stages.append(Stage("decontaminated", len(kept), +reasons))
+    return kept
 
 
 def _rank(example: Example) -> tuple[float, str]:
@@ -268,6 +279,12 @@ def _telling(example: Example) -> list[str]:
     """The tokens an example is known by: its answer, and the question where that is short."""
     answer = tokens(example.completion[-1].content)
     return answer if len(answer) >= SHORT else tokens(example.prompt[-1].content) + answer
+
+
+def _lesson(example: Example) -> str:
+    """What tells examples apart however alike their code is: the bug explained, the name given."""
+    answer = example.completion[-1].content
+    return answer.partition("\n")[0] if example.task in ("fix", "name") else ""
 
 
 def _tasks(names: Sequence[str]) -> list[str]:

@@ -102,6 +102,26 @@ def dataset_files(dataset: Path) -> list[Path]:
     return files
 
 
+def answers_of(dataset: Path) -> list[str]:
+    """What the assistant says in a dataset, and its plain texts.
+
+    Raises:
+        HubError: there is none, it cannot be read, or a line is no row of one; names the line.
+    """
+    answers: list[str] = []
+    for path in dataset_files(dataset):
+        try:
+            for line in read_lines(path):
+                row = read_row(line.data)
+                if row is None:
+                    told = line.error.message if line.error else "no row of a known form"
+                    raise HubError(f"{path}:{line.number}: {told}")
+                answers += [t.text for t in row.turns if t.role in ("assistant", "text")]
+        except OSError as error:
+            raise HubError(f"{path} cannot be read: {error.strerror or error}") from error
+    return answers
+
+
 def last_build(store: Path) -> Path:
     """The dataset that was built last in the hub with this store.
 

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from hub.curate.forbidden import find_terms, find_terms_in
+from hub.curate.left_out import left_out
 from hub.curate.privacy import redact_json
 from hub.errors import HubError
 from hub.store.cache import atomic_path
@@ -63,8 +64,10 @@ class ForbiddenRow:
     term: str
 
 
-def export(store: PatternStore, path: Path) -> ExportReport:
+def export(store: PatternStore, path: Path, *, folder: Path) -> ExportReport:
     """Write one example per documented function, in the order of source, path and position.
+
+    ``folder`` is where the hub says which patterns are left out as duplicates.
 
     Raises:
         HubError: nothing is indexed, or by another model; or ``path`` cannot be written.
@@ -74,6 +77,10 @@ def export(store: PatternStore, path: Path) -> ExportReport:
     store.state()  # refuses what another model or version wrote
     patterns = [p for page, _ in store.pages() for p in page]
     patterns.sort(key=lambda p: (p.source, p.path, p.start_byte))
+    duplicates = left_out(folder, {p.id for p in patterns})
+    if duplicates:
+        report.left_out["duplicate"] = len(duplicates)
+        patterns = [p for p in patterns if p.id not in duplicates]
     write_rows(path, examples(patterns, report))
     return report
 

@@ -170,6 +170,22 @@ class Retriever:
             raise HubError(f"id {prefix!r}: this pattern has just been removed")
         return found[full]
 
+    def matching(self, filters: Filters) -> tuple[list[Pattern], Vectors]:
+        """The patterns that pass, in order, and their fast vectors, shape (patterns, dimension).
+
+        Raises:
+            HubError: nothing is indexed, or a filter value that no pattern has.
+        """
+        rows = self.current().snapshot.rows
+        mask = filters.mask(rows)
+        wanted = np.arange(len(rows)) if mask is None else np.flatnonzero(mask)
+        ids = [id_.decode() for id_ in rows.ids[wanted]]
+        found: dict[str, Pattern] = {}
+        for at in range(0, len(ids), SAMPLE):
+            found |= self.store.get(ids[at : at + SAMPLE])
+        there = [id_ in found for id_ in ids]  # others were just deleted
+        return [found[id_] for id_ in ids if id_ in found], rows.fast[wanted[there]]
+
     def neighbours(self, pattern: Pattern) -> tuple[Pattern | None, Pattern | None]:
         """See :meth:`hub.api.Hub.neighbours`."""
         ids = [None, *self._file_of(pattern), None]

@@ -1,13 +1,16 @@
-"""The duplicates benchmark: near-duplicates against datasketch, and seeded semantic duplicates.
+"""The duplicates benchmark: near-duplicates against datasketch, and semantic duplicates.
 
     python -m tests.benchmarks.duplicates near [--functions 20000]
-    python -m tests.benchmarks.duplicates semantic [--repos ~/repositories --only scrapy] [--show]
+    python -m tests.benchmarks.duplicates semantic [--repos ~/repositories --only scrapy]
+    python -m tests.benchmarks.duplicates judged --repos ~/repositories [--only caddy] [--show]
 
 `near` takes functions of the standard library and of installed packages, plants an edited copy of a
 tenth of them, and asks both for the pairs of Jaccard similarity .7 or more; the truth is an
 exhaustive join (prefix filtering, Bayardo et al. 2007). `semantic` plants one copy a function,
 renamed, reformatted or edited (mutants.py), and counts the copies that end in their function's
-cluster; `--show` prints the semantic pairs of the code itself, to be read.
+cluster. `judged` finds the semantic duplicates of whole repositories (duplicates.toml) and counts
+those that were judged right by hand (labels/duplicates.tsv); `--show` prints those that were not
+judged yet, to be read.
 """
 
 from __future__ import annotations
@@ -26,12 +29,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hub.config import Embedding
-from hub.curate.clusters import Link, components
 from hub.curate.duplicates import NEAR, find_duplicates
 from hub.curate.near import near_pairs
+from hub.curate.semantic import BODY
 from hub.curate.semantic import KINDS as FUNCTIONS
-from hub.curate.semantic import LENGTH
-from hub.curate.shape import shape_of
+from hub.curate.shape import code_of
 from hub.curate.shingles import WIDTH, Sets, shingles, tokens
 from hub.preparing import with_ids
 from hub.store.embedding import pattern_vectors
@@ -42,40 +44,57 @@ from tests.benchmarks.documented import EXTENSIONS
 from tests.benchmarks.mutants import GRAMMARS, KINDS, mutant
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Container
 
-    from hub.curate.clusters import Cluster
+    from hub.curate.duplicates import Member
     from hub.types import Pattern, Vectors
+    from tests.benchmarks.checkouts import Repository
 
 PERMUTATIONS = 250  # of datasketch
 SEED = 2026
 LONGEST_FILE = 200_000  # bytes
 SEEDS = 400  # functions a run plants a copy of
 SHOWN = 14  # lines of a difference
+LANGUAGES = frozenset({*GRAMMARS, "javascript", "tsx", "rust", "java"})
+REPOSITORIES = Path(__file__).with_name("duplicates.toml")
+LABELS = Path(__file__).parent / "labels" / "duplicates.tsv"
 
 
 def main() -> None:
     """Print one part's numbers."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("part", choices=("near", "semantic"))
+    parser.add_argument("part", choices=("near", "semantic", "judged"))
     parser.add_argument("--functions", type=int, default=20_000)
-    parser.add_argument("--repos", type=Path, help="instead of installed packages, for semantic")
+    parser.add_argument(
+        "--repos",
+        type=Path,
+        help="folder of checkouts; for semantic, not given: installed packages",
+    )
     parser.add_argument("--only", default="", help="the repository")
-    parser.add_argument("--tier", choices=("fast", "best"), default="best")
     parser.add_argument("--show", action="store_true")
     options = parser.parse_args()
     if options.part == "near":
         near(installed(options.functions))
         return
+    if options.part == "judged":
+        judged(
+            listed_repositories(only=options.only, path=REPOSITORIES),
+            options.repos,
+            show=options.show,
+        )
+    elif options.repos:
+        (repository,) = listed_repositories(only=options.only)
+        semantic(functions_of(repository, options.repos, GRAMMARS))
+    else:
+        semantic(installed(options.functions))
+
+
+def functions_of(repository: Repository, repos: Path, languages: Container[str]) -> list[Pattern]:
+    """The whole functions of a repository at its commit."""
     with tempfile.TemporaryDirectory() as scratch:
-        if options.repos:
-            (repository,) = listed_repositories(only=options.only)
-            folder = Path(scratch) / repository.name
-            check_out(repository, repos=options.repos, folder=folder, extensions=EXTENSIONS)
-            patterns = functions(folder, repository.name)
-        else:
-            patterns = installed(options.functions)
-    semantic(patterns, options.tier, show=options.show)
+        folder = Path(scratch) / repository.name
+        check_out(repository, repos=repos, folder=folder, extensions=EXTENSIONS)
+        return functions(folder, repository.name, languages=languages)
 
 
 def installed(limit: int) -> list[Pattern]:
@@ -83,12 +102,15 @@ def installed(limit: int) -> list[Pattern]:
     found: list[Pattern] = []
     folders = [Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib")]
     for folder, share in zip(folders, (0.5, 1), strict=True):
-        found += functions(folder, folder.name, limit=int(share * limit) - len(found))
+        wanted = int(share * limit) - len(found)
+        found += functions(folder, folder.name, languages=GRAMMARS, limit=wanted)
     return found[:limit]
 
 
-def functions(folder: Path, source: str, *, limit: int = 1 << 30) -> list[Pattern]:
-    """The whole functions of files that the mutations have a grammar for."""
+def functions(
+    folder: Path, source: str, *, languages: Container[str], limit: int = 1 << 30
+) -> list[Pattern]:
+    """The whole functions of files in these languages."""
     files = sorted(
         path
         for path in folder.rglob("*.*")
@@ -103,7 +125,7 @@ def functions(folder: Path, source: str, *, limit: int = 1 << 30) -> list[Patter
         data = path.read_bytes()
         name = str(path.relative_to(folder))
         try:
-            if detect_language(name, data) not in GRAMMARS:
+            if detect_language(name, data) not in languages:
                 continue
             chunks = chunk_file(name, data)
         except UnicodeDecodeError:
@@ -133,11 +155,6 @@ def near(patterns: list[Pattern]) -> None:
             f"| {right / len(pairs):.4f} |",
             flush=True,
         )
-        if find is ours:
-            groups = components(len(texts), [Link("near", 1, *pair) for pair in pairs])
-            group = {row: i for i, rows in enumerate(groups) for row in rows}
-            together = sum(group[a] == group[b] for a, b in truth)
-            print(f"| ... pairs in one cluster | | | {together / len(truth):.4f} | |")
     print(f"speed ratio {rates[0] / rates[1]:.2f}")
 
 
@@ -189,8 +206,8 @@ def exhaustive(sets: list[set[int]], threshold: float) -> set[tuple[int, int]]:
     return pairs
 
 
-def semantic(patterns: list[Pattern], tier: str, *, show: bool) -> None:
-    """Recall of one planted copy a function, by kind; then what the code itself has."""
+def semantic(patterns: list[Pattern]) -> None:
+    """Recall of one planted copy a function, by kind."""
     random = Random(SEED)
     kinds = list(KINDS)
     seeds = random.sample(patterns, min(SEEDS, len(patterns)))
@@ -198,15 +215,15 @@ def semantic(patterns: list[Pattern], tier: str, *, show: bool) -> None:
     planted = [(p, kind, mutant(p, kind, random)) for p, kind in asked]
     pairs = [(p, kind, copy) for p, kind, copy in planted if copy]
     everything = [*patterns, *(copy for _, _, copy in pairs)]
-    report = find_duplicates(everything, encoded(everything, tier), tier=tier)
-    cluster_of = {p.id: i for i, c in enumerate(report.clusters) for p in whole(c)}
+    report = find_duplicates(everything, encoded(everything))
+    cluster_of = {id_: i for i, c in enumerate(report.clusters) for id_ in c.ids}
     hits = defaultdict(list)
     for original, kind, copy in pairs:
         hit = cluster_of.get(original.id, -1) == cluster_of.get(copy.id, -2)
-        long = min(length(original), length(copy)) >= LENGTH
+        long = min(body(original), body(copy)) >= BODY
         for name in (kind, "every kind"):
             hits[name].append((hit, long))
-    print(f"{len(patterns)} functions, {len(pairs)} planted copies, {tier} tier")
+    print(f"{len(patterns)} functions, {len(pairs)} planted copies")
     print("| copy | planted | recall | of those long enough | recall |\n" + "| --- " * 5 + "|")
     for kind in (*kinds, "every kind"):
         every = [hit for hit, _ in hits[kind]]
@@ -214,40 +231,46 @@ def semantic(patterns: list[Pattern], tier: str, *, show: bool) -> None:
         print(
             f"| {kind} | {len(every)} | {np.mean(every):.3f} | {len(long)} | {np.mean(long):.3f} |"
         )
-    natural(report.clusters, {p.id for p in patterns}, show=show)
 
 
-def natural(clusters: tuple[Cluster, ...], known: set[str], *, show: bool) -> None:
-    """The semantic pairs that were there before anything was planted."""
-    found = [
-        (m.neighbour, m.pattern, m.similarity)
-        for cluster in clusters
-        for m in cluster.members
-        if m.level == "semantic" and {m.pattern.id, m.neighbour.id} <= known
-    ]
-    print(f"{len(found)} semantic pairs in the code itself")
-    for left, right, similarity in found if show else ():
-        names = f"{left.source}/{left.location} {left.symbol} | {right.location} {right.symbol}"
-        print(f"\n#### {similarity:.2f} {names}")
-        lines = [[line.strip() for line in p.text.splitlines()] for p in (left, right)]
-        changes = list(difflib.unified_diff(*lines, n=0, lineterm=""))[2:]
+def judged(repositories: list[Repository], repos: Path, *, show: bool) -> None:
+    """How many of the semantic duplicates in real code were judged right."""
+    rows = [line.split("\t") for line in LABELS.read_text(encoding="utf-8").splitlines()]
+    verdicts = {tuple(row[:-1]): row[-1] for row in rows}
+    print(
+        "| repository | functions | semantic duplicates | judged | right |\n" + "| --- " * 5 + "|"
+    )
+    unseen: list[Member] = []
+    for repository in repositories:
+        patterns = functions_of(repository, repos, LANGUAGES)
+        report = find_duplicates(patterns, encoded(patterns))
+        found = [m for c in report.clusters for m in c.members if m.level == "semantic"]
+        known = [verdicts[key(m)] for m in found if key(m) in verdicts]
+        unseen += [m for m in found if key(m) not in verdicts]
+        right = f"{known.count('right')} ({known.count('right') / max(len(known), 1):.3f})"
+        print(f"| {repository.name} | {len(patterns)} | {len(found)} | {len(known)} | {right} |")
+    for m in unseen if show else ():
+        print(f"\n#### {m.similarity:.2f} " + "\t".join(key(m)))
+        one, other = ([line.strip() for line in p.text.split("\n")] for p in (m.like, m.pattern))
+        changes = list(difflib.unified_diff(one, other, n=0, lineterm=""))[2:]
         print("\n".join([line for line in changes if not line.startswith("@@")][:SHOWN]))
 
 
-def encoded(patterns: list[Pattern], tier: str) -> Vectors:
-    encoders = open_encoders(Embedding(), Path.cwd())
-    encode: Callable[[list[str]], Vectors] = getattr(encoders, tier).encode_documents
+def key(member: Member) -> tuple[str, ...]:
+    """A pair as a label names it: the source, then path, symbol and line of both."""
+    both = [(p.path, p.symbol, str(p.start_line)) for p in (member.like, member.pattern)]
+    return member.pattern.source, *both[0], *both[1]
+
+
+def encoded(patterns: list[Pattern]) -> Vectors:
+    encode = open_encoders(Embedding(), Path.cwd()).fast.encode_documents
     return pattern_vectors(patterns, encode, encode)
 
 
-def whole(cluster: Cluster) -> Iterator[Pattern]:
-    yield cluster.representative
-    yield from (member.pattern for member in cluster.members)
-
-
-def length(pattern: Pattern) -> int:
-    """Tokens without comments, as the semantic level counts them."""
-    return shape_of(pattern.text, language=pattern.language).length
+def body(pattern: Pattern) -> int:
+    """Words of a function's body, as the semantic level counts them."""
+    code = code_of(pattern.text, language=pattern.language, symbol=pattern.symbol)
+    return len(code.words) - code.body
 
 
 if __name__ == "__main__":

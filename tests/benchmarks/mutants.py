@@ -113,7 +113,7 @@ def mutant(pattern: Pattern, kind: str, random: Random) -> Pattern | None:
         pattern,
         id=f"{pattern.id}-{kind}",
         text=changed,
-        symbol=name,
+        symbol=pattern.symbol.removesuffix(pattern.symbol.rpartition(".")[2]) + name,
         signature=signature,
         path=f"copies/{random.choice(WORDS)}/{random.choice(WORDS)}.src",
     )
