@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from hub.dataset.build import BuildReport
     from hub.dataset.checking import ValidationReport
     from hub.dataset.export import ExportReport
+    from hub.dataset.filling import Filled
     from hub.dataset.generating import GenerateReport
     from hub.dataset.importing import ImportReport
+    from hub.dataset.varying import VaryReport
     from hub.reporting import IndexReport, Progress
     from hub.search.retrieval import Retriever
     from hub.status import Status
@@ -258,6 +260,7 @@ class Hub:
         out: str | Path,
         *,
         formats: Sequence[str] = (),
+        strict: bool = False,
         progress: Progress | None = None,
     ) -> BuildReport:
         """Make a dataset of everything indexed, clean, balanced and split, in the folder ``out``.
@@ -266,6 +269,8 @@ class Hub:
         replaced once the new one is whole.
 
         Raises:
+            FailedCheckError: ``strict``, and a row has a forbidden term; names each. Nothing is
+                written.
             HubError: nothing is indexed, a setting is wrong, no example is left, or ``out`` cannot
                 be written.
         """
@@ -275,7 +280,7 @@ class Hub:
         self._follow_config()
         return self._read(
             lambda retriever: build_dataset(
-                self.workspace, retriever, Path(out), formats, progress or silent
+                self.workspace, retriever, Path(out), formats, progress or silent, strict=strict
             )
         )
 
@@ -310,6 +315,7 @@ class Hub:
         category: str = "",
         limit: int = 100,
         jobs: Sequence[str] = ("instruction", "tests"),
+        model: str = "",
         generator: Generator | None = None,
         progress: Progress | None = None,
     ) -> GenerateReport:
@@ -320,7 +326,8 @@ class Hub:
             category: Only functions of this category; empty: of any.
             limit: How many functions, the best by quality first.
             jobs: What to ask for.
-            generator: Who is asked; by default the model under ``[generator]`` in hub.toml.
+            model: Its name at the endpoint under ``[generator]``; by default the one there.
+            generator: Who is asked instead.
             progress: Called with what is being done and how far it is.
 
         Raises:
@@ -331,13 +338,76 @@ class Hub:
         from hub.reporting import silent
 
         self._follow_config()
-        model = generator or EndpointGenerator(self.workspace.config.generator)
+        settings = self.workspace.config.generator
+        settings = settings.model_copy(update={"model": model or settings.model})
+        asked = generator or EndpointGenerator(settings)
         return self._read(
             lambda retriever: augment(
-                self.workspace, retriever, model, category=category, limit=limit, jobs=jobs,
+                self.workspace, retriever, asked, category=category, limit=limit, jobs=jobs,
                 progress=progress or silent,
             )
         )  # fmt: skip
+
+    def vary(
+        self,
+        ops: Sequence[str] = ("rename", "comments", "format", "bugs"),
+        *,
+        category: str = "",
+        limit: int = 100,
+        progress: Progress | None = None,
+    ) -> VaryReport:
+        """Vary functions of Python, TypeScript and JavaScript without a model: other names,
+        comments and layout, and bugs to fix. The next build has examples of them.
+
+        Args:
+            ops: What to vary.
+            category: Only functions of this category; empty: of any.
+            limit: How many functions, the best by quality first.
+            progress: Called with what is being done and how far it is.
+
+        Raises:
+            HubError: nothing is indexed, or an unknown operation.
+        """
+        from hub.building import vary_patterns
+        from hub.reporting import silent
+
+        self._follow_config()
+        return self._read(
+            lambda retriever: vary_patterns(
+                self.workspace, retriever, ops=ops, category=category, limit=limit,
+                progress=progress or silent,
+            )
+        )  # fmt: skip
+
+    def fill_gaps(
+        self,
+        dataset: str | Path | None = None,
+        *,
+        category: str = "",
+        progress: Progress | None = None,
+    ) -> list[Filled]:
+        """Vary the functions nearest to each gap of a dataset, as many as it takes; each comes with
+        the shortfall that is left. The next build has examples of them.
+
+        Args:
+            dataset: A folder that was built; by default what was built last.
+            category: Only gaps of this category; empty: of any.
+            progress: Called with what is being done and how far it is.
+
+        Raises:
+            HubError: nothing is indexed, or there is no such dataset.
+        """
+        from hub.building import fill_gaps
+        from hub.dataset.checking import last_build
+        from hub.reporting import silent
+
+        self._follow_config()
+        folder = Path(dataset) if dataset else last_build(self.workspace.store_folder)
+        return self._read(
+            lambda retriever: fill_gaps(
+                self.workspace, retriever, folder, category=category, progress=progress or silent
+            )
+        )
 
     def validate(
         self,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections import Counter, defaultdict
+import json
+from collections import defaultdict
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -14,20 +15,24 @@ from filelock import FileLock, Timeout
 
 from hub.curate.annotate import annotate
 from hub.curate.duplicates import find_duplicates
-from hub.curate.gaps import Made, find_gaps
+from hub.curate.gaps import NEAREST, Made, find_gaps
 from hub.curate.left_out import left_out
+from hub.curate.licences import licences_of, told
 from hub.curate.linking import link_tests
 from hub.curate.taxonomy import taxonomy_of
+from hub.curate.trees import GRAMMARS
 from hub.curate.validate import Validator
-from hub.dataset.build import Ingredients, build, checked_options, standing
+from hub.dataset.build import MANIFEST, Ingredients, build, checked_options, standing
 from hub.dataset.checking import LAST_BUILD, answers_of, example_check, last_build, read_lines
-from hub.dataset.checks import forbidden, private
+from hub.dataset.checks import Screen
+from hub.dataset.filling import Stock, fill
 from hub.dataset.generating import GENERATED, generate, generated
 from hub.dataset.handwritten import read_handwritten
 from hub.dataset.importing import read_imported
 from hub.dataset.remembered import FOLDER, Remembered, digest, rules_digest
 from hub.dataset.split import SIDES
-from hub.dataset.tasks import FUNCTIONS
+from hub.dataset.tasks import FUNCTIONS, TASKS, Material
+from hub.dataset.varying import VARIANTS, read_variants, vary
 from hub.errors import HubError
 from hub.sources import source_root
 from hub.store.manifest import Manifest
@@ -40,7 +45,9 @@ if TYPE_CHECKING:
     from hub.curate.annotate import Annotation
     from hub.curate.gaps import Gap
     from hub.dataset.build import BuildReport
+    from hub.dataset.filling import Filled
     from hub.dataset.generating import GenerateReport
+    from hub.dataset.varying import VaryReport
     from hub.reporting import Progress
     from hub.search.retrieval import Retriever
     from hub.store.manifest import Source
@@ -54,6 +61,8 @@ def build_dataset(
     out: Path,
     formats: Sequence[str],
     progress: Progress,
+    *,
+    strict: bool = False,
 ) -> BuildReport:
     """See :meth:`hub.api.Hub.build_dataset`."""
     lock = FileLock(workspace.store_folder / "dataset.lock")
@@ -67,7 +76,7 @@ def build_dataset(
         settings = workspace.config.dataset
         if formats:
             settings = settings.model_copy(update={"formats": list(formats)})
-        return _build(workspace, retriever, out, settings, progress)
+        return _build(workspace, retriever, out, settings, progress, strict=strict)
     finally:
         lock.release()
 
@@ -78,6 +87,8 @@ def _build(
     out: Path,
     settings: Dataset,
     progress: Progress,
+    *,
+    strict: bool,
 ) -> BuildReport:
     checked_options(out, settings)
     patterns, vectors = _read(retriever)
@@ -94,43 +105,60 @@ def _build(
         *read_imported(workspace.folder),
         *generated(workspace.folder / GENERATED, patterns),
     ]
+    variants = read_variants(workspace.folder / VARIANTS, patterns)
+    licences = {s.name: licences_of(source_root(workspace, s.location)) for s in sources}
     held_out = [text for name in settings.held_out for text in answers_of(workspace.folder / name)]
     applied = left_out(workspace.store_folder, {p.id for p in patterns})
-    private_data: Counter[str] = Counter()
     facts: dict[str, Any] = {
         "command": f"patternhub dataset build {out.name}",
         "version": version("pattern-hub"),
         "settings": settings.model_dump(),
+        "privacy": workspace.config.privacy.model_dump(),
+        "licences": {name: told(each) for name, each in licences.items()},
         "sources": {source.name: source.revision for source in sources},
         "inputs": digest(
             rules_digest(),
             config,
             settings,
             retriever.store.state(),
-            [digest(p) for p in patterns],
+            _digest(patterns),
             digest(changes),
-            digest(own, held_out, sorted(applied.items())),
+            digest(own, variants, held_out, sorted(applied.items()), licences),
         ).hex(),
-        "private": private_data,
+        "patterns": _digest(patterns),
+        "variants": digest(variants).hex(),
     }
     last = standing(out, facts["inputs"])
-    if last:
+    if last and not strict:  # what is there may have dropped rows for which strict fails
         return last
     found = _curated(workspace, patterns, vectors, progress)
+    screen = Screen(workspace.config.privacy, workspace.config.forbidden, patterns)
+    screen.compliance.licences = licences
+    progress("looking for private data", 0, 1)
     ingredients = Ingredients(
-        patterns=patterns,
+        patterns=[screen.pattern(p) for p in patterns],
         annotations=found.annotations,
         tests=found.tests,
         clusters=found.clusters,
         stand_ins=found.stand_ins,
-        changes=changes,
+        changes={(s, screen.path(path)): each for (s, path), each in changes.items()},
         own=own,
         held_out=held_out,
+        variants=[v._replace(pattern=screen.pattern(v.pattern)) for v in variants],
         vectors=vectors,
     )
     validator = Validator.from_config(workspace.config, workspace.folder)
-    check = remembered.checked([forbidden, private(private_data), example_check(validator)])
-    report = build(ingredients, out, settings, check=check, facts=facts, progress=progress)
+    check = remembered.checked([screen.forbidden, screen.private, example_check(validator)])
+    report = build(
+        ingredients,
+        out,
+        settings,
+        check=check,
+        compliance=screen.compliance,
+        facts=facts,
+        strict=strict,
+        progress=progress,
+    )
     remembered.save()
     (workspace.store_folder / LAST_BUILD).write_text(str(out.resolve()), encoding="utf-8")
     return report
@@ -144,6 +172,18 @@ class _Curated:
     tests: dict[str, tuple[str, ...]]
     clusters: dict[str, int]
     stand_ins: frozenset[str]
+
+    def functions(self, patterns: Iterable[Pattern], category: str = "") -> list[Pattern]:
+        """Whole functions that stand for themselves, the best first."""
+        found = [
+            p
+            for p in patterns
+            if p.kind in FUNCTIONS
+            and not p.part
+            and p.id not in self.stand_ins
+            and category in ("", self.annotations[p.id].category)
+        ]
+        return sorted(found, key=lambda p: (-self.annotations[p.id].quality, p.id))
 
 
 def _curated(
@@ -172,9 +212,25 @@ def find_gaps_in(
 ) -> list[Gap]:
     """See :meth:`hub.api.Hub.gaps`."""
     patterns, vectors = _read(retriever)
-    annotations = _curated(workspace, patterns, vectors, progress).annotations
-    categories = {id_: known.category for id_, known in annotations.items()}
-    return find_gaps(patterns, vectors, categories, _made(dataset), workspace.config.targets)
+    found = _curated(workspace, patterns, vectors, progress)
+    return _gaps(workspace, patterns, vectors, found, _made(dataset))
+
+
+def _gaps(
+    workspace: Workspace,
+    patterns: Sequence[Pattern],
+    vectors: Vectors,
+    found: _Curated,
+    made: Sequence[Made],
+    nearest: int = NEAREST,
+) -> list[Gap]:
+    """Gaps among the patterns that no other stands for: of a duplicate no example is missing."""
+    rows = [row for row, p in enumerate(patterns) if p.id not in found.stand_ins]
+    categories = {id_: known.category for id_, known in found.annotations.items()}
+    own = [patterns[row] for row in rows]
+    return find_gaps(
+        own, vectors[rows], categories, made, workspace.config.targets, nearest=nearest
+    )
 
 
 def augment(
@@ -194,19 +250,61 @@ def augment(
     with contextlib.suppress(HubError):  # nothing was built yet
         made = _made(last_build(workspace.store_folder))
         covered = {id_ for each in made if each.task == "implement" for id_ in each.patterns}
-    wanted = [
-        p
-        for p in patterns
-        if p.kind in FUNCTIONS
-        and not p.part
-        and p.id not in found.stand_ins
-        and p.id not in covered
-        and category in ("", found.annotations[p.id].category)
-    ]
-    wanted.sort(key=lambda p: (-found.annotations[p.id].quality, p.id))
+    wanted = [p for p in found.functions(patterns, category) if p.id not in covered]
     return generate(
         wanted[:limit], generator, workspace.folder / GENERATED, jobs=jobs, progress=progress
     )
+
+
+def vary_patterns(
+    workspace: Workspace,
+    retriever: Retriever,
+    *,
+    ops: Sequence[str],
+    category: str,
+    limit: int,
+    progress: Progress,
+) -> VaryReport:
+    """See :meth:`hub.api.Hub.vary`."""
+    patterns, vectors = _read(retriever)
+    found = _curated(workspace, patterns, vectors, progress)
+    wanted = [p for p in found.functions(patterns, category) if p.language in GRAMMARS]
+    seed = workspace.config.dataset.seed
+    ledger = workspace.folder / VARIANTS
+    return vary(wanted[:limit], ledger, ops=ops, seed=seed, progress=progress)
+
+
+def fill_gaps(
+    workspace: Workspace,
+    retriever: Retriever,
+    dataset: Path,
+    *,
+    category: str,
+    progress: Progress,
+) -> list[Filled]:
+    """See :meth:`hub.api.Hub.fill_gaps`."""
+    patterns, vectors = _read(retriever)
+    found = _curated(workspace, patterns, vectors, progress)
+    made = _made(dataset)
+    gaps = _gaps(workspace, patterns, vectors, found, made, nearest=len(patterns))
+    used = {id_ for each in made for id_ in each.patterns}
+    covered: dict[str, list[Pattern]] = defaultdict(list)
+    for p in found.functions(patterns):
+        if p.id in used:
+            covered[found.annotations[p.id].category].append(p)
+    settings = workspace.config.dataset
+    variants = read_variants(workspace.folder / VARIANTS, patterns)
+    built = _manifest(dataset)
+    stock = Stock(
+        material=Material.of(patterns, found.tests, {}),
+        covered=covered,
+        tasks=settings.tasks or list(TASKS),
+        seed=settings.seed,
+        is_new=built.get("patterns") != _digest(patterns),
+        has_new_variants=built.get("variants") != digest(variants).hex(),
+    )
+    wanted = [gap for gap in gaps if gap.missing and category in ("", gap.category)]
+    return fill(wanted, stock, workspace.folder / VARIANTS, progress)
 
 
 def _made(dataset: Path) -> list[Made]:
@@ -241,6 +339,19 @@ def _read(retriever: Retriever) -> tuple[list[Pattern], Any]:
 
 def _place(p: Pattern) -> tuple[str, str, int]:
     return p.source, p.path, p.start_byte
+
+
+def _manifest(dataset: Path) -> dict[str, Any]:
+    """What a dataset's manifest says; nothing where it has none."""
+    try:
+        return dict(json.loads((dataset / MANIFEST).read_bytes()))
+    except (OSError, ValueError):
+        return {}
+
+
+def _digest(patterns: Iterable[Pattern]) -> str:
+    """A digest of patterns and where they stand."""
+    return digest([digest(p) for p in patterns]).hex()
 
 
 def read_history(

@@ -34,7 +34,7 @@ class _Group(click.Group):
             return super().invoke(ctx)
         except HubError as error:
             click.echo(f"Error: {error}", err=True)
-            ctx.exit(2)
+            ctx.exit(error.exit_status)
         except BrokenPipeError:
             raise  # click ends quietly when the reader of a pipe has gone
         except OSError as error:  # mostly of standard output: what Hub raises is a HubError
@@ -76,6 +76,11 @@ def open_hub(folder: Path | None) -> Hub:
     from hub.config import find_hub
 
     return Hub.open(folder if folder is not None else find_hub(Path.cwd()))
+
+
+def listed(text: str) -> list[str]:
+    """The names in a comma-separated list."""
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def print_json(value: Any) -> None:
@@ -291,24 +296,53 @@ def gaps(folder: Path | None, dataset: Path | None, as_json: bool) -> None:
 
 
 @main.command()
+@click.option("--fill-gaps", is_flag=True, help="Vary what is nearest to the last build's gaps.")
+@click.option("--ops", default="", metavar="rename,comments,format,bugs", help="Vary functions.")
+@click.option("--with", "model", default="", metavar="MODEL", help="At hub.toml's endpoint.")
 @click.option("--category", default="", help="Only functions of this category.")
 @click.option("--limit", "-n", type=click.IntRange(1), default=100, show_default=True)
-@click.option(
-    "--jobs", default="instruction,tests", show_default=True, help="What to ask, comma-separated."
-)
+@click.option("--jobs", default="instruction,tests", show_default=True, help="What a model writes.")
 @json_option
 @click.pass_obj
-def augment(folder: Path | None, /, jobs: str, as_json: bool, **options: Any) -> None:
-    """Let a model write what functions without an example lack; the next build has it."""
-    from hub.terminal import augment_summary, index_progress
+def augment(
+    folder: Path | None,
+    /,
+    fill_gaps: bool,
+    ops: str,
+    model: str,
+    category: str,
+    limit: int,
+    jobs: str,
+    as_json: bool,
+) -> None:
+    """More examples for the next build: variants of functions, or what a model writes.
 
-    wanted = [job.strip() for job in jobs.split(",")]
+    --fill-gaps and --ops need no model: Python, TypeScript and JavaScript under other names, with
+    other comments and layout, and with bugs to fix. Without them the model of hub.toml is asked for
+    instructions and tests.
+    """
+    from hub.terminal import augment_summary, filled_text, index_progress, vary_summary
+
+    if sum(map(bool, (fill_gaps, ops, model))) > 1:
+        raise click.UsageError("--fill-gaps, --ops and --with exclude each other")
+    hub = open_hub(folder)
     with index_progress() as progress:
-        report = open_hub(folder).augment(jobs=wanted, progress=progress, **options)
+        if fill_gaps:
+            filled = hub.fill_gaps(category=category, progress=progress)
+            told = filled_text(filled)
+            found: Any = [gap.to_json() for gap in filled]
+        elif ops:
+            varied = hub.vary(listed(ops), category=category, limit=limit, progress=progress)
+            told, found = vary_summary(varied), varied.to_json()
+        else:
+            report = hub.augment(
+                model=model, category=category, limit=limit, jobs=listed(jobs), progress=progress
+            )
+            told, found = augment_summary(report), report.to_json()
     if as_json:
-        print_json(report.to_json())
+        print_json(found)
     else:
-        click.echo(augment_summary(report))
+        click.echo(told)
 
 
 @main.group()
@@ -319,15 +353,20 @@ def dataset() -> None:
 @dataset.command()
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--format", "formats", default="", help="Comma-separated; default: hub.toml's.")
+@click.option(
+    "--strict", is_flag=True, help="Fail (exit status 1) where a row has a forbidden term."
+)
 @json_option
 @click.pass_obj
-def build(folder: Path | None, out: Path, formats: str, as_json: bool) -> None:
+def build(folder: Path | None, out: Path, formats: str, strict: bool, as_json: bool) -> None:
     """Make a dataset in OUT: clean, balanced, split, with its card and report."""
     from hub.terminal import build_summary, index_progress
 
     wanted = [name.strip() for name in formats.split(",") if name.strip()]
     with index_progress() as progress:
-        report = open_hub(folder).build_dataset(out, formats=wanted, progress=progress)
+        report = open_hub(folder).build_dataset(
+            out, formats=wanted, strict=strict, progress=progress
+        )
     if as_json:
         print_json(report.to_json())
     else:

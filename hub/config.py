@@ -9,7 +9,7 @@ import difflib
 import json
 import tomllib
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -173,6 +173,36 @@ class Dataset(_Section):
     )
 
 
+Action = Literal["replace", "drop", "keep"]
+
+
+class Privacy(_Section):
+    """What becomes of private data in a dataset: replace (by <EMAIL>, ...), drop the row, keep."""
+
+    secrets: Action = Field(
+        default="replace", description="passwords, tokens, keys in URLs, private keys"
+    )
+    email: Action = Field(default="replace", description="e-mail addresses")
+    phone: Action = Field(default="replace", description="phone numbers")
+    ip: Action = Field(
+        default="replace", description="IP addresses, but for those that every house has"
+    )
+    anonymize: bool = Field(
+        default=False, description="rename what the code of a row defines (Python, TypeScript)"
+    )
+
+
+class Forbidden(_Section):
+    """Which terms drop a row of a dataset, beside trailers of co-authors and assistants' names."""
+
+    terms: list[Annotated[str, Field(pattern=r"\w")]] = Field(
+        default=[], description="further terms, as whole words in prose, comments and strings"
+    )
+    everywhere: bool = Field(
+        default=False, description="an assistant's name drops a row in identifiers of code as well"
+    )
+
+
 class Convention(_Section):
     """A rule of the team's own about the code in examples; as many as there are."""
 
@@ -260,6 +290,8 @@ class Config(_Section):
     search: Search = Search()
     generator: Generator = Generator()
     dataset: Dataset = Dataset()
+    privacy: Privacy = Privacy()
+    forbidden: Forbidden = Forbidden()
     conventions: list[Convention] = Field(default=[], description=str(Convention.__doc__))
     targets: list[Target] = Field(default=[], description=str(Target.__doc__))
     taxonomy: Taxonomy = Taxonomy()

@@ -21,9 +21,11 @@ if TYPE_CHECKING:
     from hub.dataset.build import BuildReport
     from hub.dataset.checking import ValidationReport
     from hub.dataset.export import ExportReport
+    from hub.dataset.filling import Filled
     from hub.dataset.generating import GenerateReport
     from hub.dataset.importing import ImportReport
     from hub.dataset.publish import PublishReport
+    from hub.dataset.varying import VaryReport
     from hub.doctor import Check
     from hub.reporting import IndexReport, Progress
     from hub.status import Status
@@ -183,6 +185,7 @@ def build_summary(report: BuildReport) -> str:
         lines += [
             f"  {'':12} {count:7} dropped: {why}" for why, count in stage.dropped.most_common()
         ]
+    lines += [f"  private      {count:7} found: {kind}" for kind, count in report.private.items()]
     for what, short in (
         ("test rows", report.test_shortfall),
         ("examples to its floor", report.floor_shortfall),
@@ -207,6 +210,30 @@ def augment_summary(report: GenerateReport) -> str:
     lines = [f"{report.accepted} answers kept, {report.known} were there before"]
     lines += [f"  rejected {count:6}  {why}" for why, count in report.rejected.most_common()]
     lines += [f"  failed   {report.failed:6}  run again to ask them anew"] if report.failed else []
+    return "\n".join(lines)
+
+
+def vary_summary(report: VaryReport) -> str:
+    """How many variants were made, and why others were not."""
+    lines = [f"{report.accepted} variants made, {report.known} were there before"]
+    lines += [f"  rejected {count:6}  {why}" for why, count in report.rejected.most_common()]
+    return "\n".join([*lines, "the next `patternhub dataset build` has examples of them"])
+
+
+def filled_text(filled: list[Filled]) -> str:
+    """A line for each gap: how much of it the next build fills, and what stays short."""
+    lines = [f"{len(filled)} gaps; the next `patternhub dataset build` has, before its checks:"]
+    for gap in filled:
+        what = " ".join(filter(None, (gap.category, gap.task, gap.language)))
+        short = f"; {gap.shortfall} short" if gap.shortfall else ""
+        lines.append(
+            _line(
+                f"  {gap.made:7} of {gap.missing}  {what} ({gap.kind}), of {gap.patterns} "
+                f"functions{short}"
+            )
+        )
+    if any(gap.shortfall for gap in filled):
+        lines.append("what stays short: patternhub augment --with MODEL, or examples new")
     return "\n".join(lines)
 
 

@@ -77,7 +77,8 @@ class Example:
     is the same example for a model with fill-in-the-middle tokens, where the task is one of those.
     ``source`` to ``symbol`` say where the completion stands. ``files`` are all files that are
     shown, as ``source/path``: none of them may be on both sides of a split. ``patterns`` are the
-    ids of what it was made from. Both begin with the completion's.
+    ids of what it was made from. Both begin with the completion's. ``variant`` tells it from the
+    other examples that its task makes of the same: "variable", "rename,format", "rename,bugs".
     """
 
     task: str
@@ -95,6 +96,7 @@ class Example:
     files: tuple[str, ...]
     patterns: tuple[str, ...] = ()
     commit: str = ""
+    variant: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,6 +21,7 @@ UPPER = string.ascii_uppercase + string.digits
 WORD = ALNUM + "_-"
 BASE64 = ALNUM + "+/"
 HEX = "0123456789abcdef"
+PIECE = 12  # characters
 HOSTS = ("db.internal", "files.acme-corp.io", "10.0.0.7", "registry.acme.dev")
 
 
@@ -39,6 +40,12 @@ def draw(random: Random, alphabet: str, length: int) -> str:
 def every_fake(random: Random) -> dict[str, Fake]:
     """One fake for each plugin of the detector, by the plugin's class name."""
     return {name: _in_context(random, name, make(random)) for name, make in MAKERS.items()}
+
+
+def pieces(value: str) -> set[str]:
+    """What nothing but a secret has by chance: some begin as every one of their kind does."""
+    tail = value[-2 * PIECE :]
+    return {tail[i : i + PIECE] for i in range(max(1, len(tail) - PIECE + 1))}
 
 
 def _in_context(random: Random, name: str, made: str | tuple[str, str]) -> Fake:

@@ -18,7 +18,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import hub.building as gathering
 import hub.dataset.build as building
 from hub import Hub, HubError
 from hub.curate.leaks import leaking
@@ -26,6 +25,7 @@ from hub.curate.left_out import leave_out
 from hub.curate.shingles import WIDTH, tokens
 from hub.dataset.balance import balance, shortfalls, task_limit
 from hub.dataset.build import BuildReport, distinct
+from hub.dataset.checks import Screen
 from hub.dataset.formats import FORMATS, Options, as_row, identity
 from hub.dataset.split import LEAK, SIDES, Shares, split
 from hub.types import Example, Infill, Message
@@ -177,7 +177,7 @@ def test_a_build_is_the_same_in_every_process(indexed: Hub, tmp_path: Path) -> N
         outs.append({p.name: p.read_bytes() for p in out.iterdir()})
     assert outs[0] == outs[1]
     assert set(outs[0]) == {"train.jsonl", "test.jsonl", "README.md", "report.html",
-                            "manifest.json"}  # fmt: skip
+                            "compliance.json", "manifest.json"}  # fmt: skip
 
 
 def test_a_rebuild_says_what_changed_and_redoes_only_that(indexed: Hub, tmp_path: Path) -> None:
@@ -196,7 +196,7 @@ def test_a_rebuild_says_what_changed_and_redoes_only_that(indexed: Hub, tmp_path
     indexed.index()
     seen: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gathering, "forbidden", lambda e: seen.append(e.path) or e)
+        patch.setattr(Screen, "forbidden", lambda _, e: seen.append(e.path) or e)
         third = indexed.build_dataset(out)
     assert set(seen) == {"new.py"}
     assert third.removed > 0

@@ -66,7 +66,7 @@ def test_exactly_the_removed_categories_are_named(removed: set[str], seed: int) 
     for gap in gaps:
         assert len(gap.nearest) == 5
         assert all(OF[near.id] == gap.category for near in gap.nearest)
-        assert gap.command == f"patternhub augment --category {gap.category!r}"
+        assert gap.command == f"patternhub augment --fill-gaps --category {gap.category!r}"
 
 
 def test_a_target_counts_what_fits_and_names_what_fills_it() -> None:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hub.curate.detector import _plugins
-from hub.curate.privacy import PLACEHOLDER, Finding, find, redact, redact_json
+from hub.curate.detector import ANCHORS, plugins
+from hub.curate.privacy import PLACEHOLDER, find, redact, redact_json
 from tests.fakes import ENTROPY_ONLY, MAKERS, every_fake
 
 AT = "@"
@@ -34,16 +34,18 @@ def kinds(text: str) -> list[str]:
     return [finding.kind for finding in find(text)]
 
 
-def test_every_plugin_of_the_detector_has_a_fake() -> None:
-    assert set(MAKERS) == set(_plugins())
+def test_every_plugin_of_the_detector_is_run_and_has_a_fake() -> None:
+    """A release with another plugin fails here."""
+    by_shape = {name for name, plugin in plugins().items() if hasattr(plugin, "denylist")}
+    assert by_shape - {"PrivateKeyDetector", "IPPublicDetector"} == set(ANCHORS)
+    assert set(MAKERS) == set(plugins())
 
 
 @pytest.mark.parametrize("name", sorted(MAKERS))
 def test_no_planted_secret_survives(name: str) -> None:
     random = Random(name)
     fakes = [every_fake(random)[name] for _ in range(50)]
-    survived = [fake for fake in fakes if fake.value in redact(f"{CODE}    {fake.text}\n{CODE}")[0]]
-    assert len(survived) <= (1 if name in ENTROPY_ONLY else 0)
+    assert not [f.text for f in fakes if f.value in redact(f"{CODE}    {f.text}\n{CODE}")[0]]
 
 
 @settings(max_examples=60, deadline=None)
@@ -56,32 +58,30 @@ def test_secrets_are_found_between_any_texts_and_redacting_twice_changes_nothing
     one, two = Random(seed).sample(sorted(fakes.keys() - ENTROPY_ONLY), 2)
     lines = [around[0], fakes[one].text, around[1], fakes[two].text, around[2]]
     text = "\n".join(lines)
-    redacted, findings = redact(text)
+    redacted, _ = redact(text)
     assert fakes[one].value not in redacted
     assert fakes[two].value not in redacted
     assert redact(redacted) == (redacted, [])
-    check_offsets(text, redacted, findings)
+    check_findings(text)
 
 
-def check_offsets(text: str, redacted: str, findings: list[Finding]) -> None:
-    """The text outside the findings is unchanged, and each finding says where its value stood."""
-    rebuilt, done = "", 0
-    for finding in findings:
+def check_findings(text: str) -> None:
+    """In order, without overlaps, and each says where its value stands."""
+    done = 0
+    for finding in find(text):
         assert done <= finding.start < finding.end
-        value = text[finding.start : finding.end].encode("utf-8", "surrogatepass")
-        assert finding.digest == hashlib.sha256(value).hexdigest()[:12]
-        assert finding.line == text.count("\n", 0, finding.start) + 1
-        rebuilt += text[done : finding.start] + finding.placeholder
         done = finding.end
-    assert rebuilt + text[done:] == redacted
+        value = text[finding.start : finding.end].encode("utf-8", "surrogatepass")
+        assert finding.digest == hashlib.sha256(value).hexdigest()
+        assert finding.line == text.count("\n", 0, finding.start) + 1
 
 
 @settings(deadline=None)
 @given(st.lists(st.sampled_from(PARTS)).map("".join))
 def test_redacting_is_idempotent_on_texts_made_of_what_rules_look_for(text: str) -> None:
-    redacted, findings = redact(text)
-    check_offsets(text, redacted, findings)
+    redacted, _ = redact(text)
     assert redact(redacted) == (redacted, [])
+    check_findings(text)
 
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
@@ -134,14 +134,14 @@ def test_keys_in_urls_are_replaced_and_the_rest_of_the_url_stays() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        f"me{AT}example.com",
-        f"me{AT}mail.example.org",
         f"root{AT}localhost",
-        f"x{AT}host.invalid",
         f"git{AT}github.com:org/repo.git",
         f"{AT}functools.wraps(f)",
         f"a {AT} b.T",
+        f"x = weights{AT}self.bias",
         f"logo{AT}2x.png",
+        f"```python\n{AT}pytest.mark.parametrize('x', [1])",
+        f"    pass\n{AT}app.route\n",
         f"http://user:password{AT}python.org/",
     ],
 )
@@ -150,7 +150,8 @@ def test_what_only_looks_like_an_email_stays(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "number", ["+49 30 5551234", "+1 (212) 736-5000", "+442071838750", "(212) 736-5000"]
+    "number",
+    ["+49 30 5551234", "+1 (212) 736-5000", "+442071838750", "(212) 736-5000", "(555) 555-0100"],
 )
 def test_phone_numbers_are_found(number: str) -> None:
     assert redact(f"call {number}, or write")[0] == "call <PHONE>, or write"
@@ -167,31 +168,29 @@ def test_phone_numbers_are_found(number: str) -> None:
         "f81d4fae-7dec-11d0-a765-00a0c91e6bf6",
         "x[+1] + 12345678",
         "3.14159265 212-736-500011",
-        "(555) 555-0100",
     ],
 )
 def test_dates_versions_and_numbers_are_no_phone_numbers(text: str) -> None:
     assert find(text) == []
 
 
-@pytest.mark.parametrize("address", ["93.184.216.34", "2606:2800:220:1:248:1893:25c8:1946"])
-def test_public_addresses_are_found(address: str) -> None:
-    assert redact(f'HOST = "{address}"  # {address}:8080')[0] in (
-        'HOST = "<IP>"  # <IP>:8080',
-        f'HOST = "<IP>"  # {address}:8080',  # in IPv6 a port makes it another number
-    )
+@pytest.mark.parametrize(
+    "address", ["93.184.216.34", "203.0.113.9", "2606:2800:220:1:248:1893:25c8:1946", "2001:db8::1"]
+)
+def test_addresses_that_tell_machines_apart_are_found(address: str) -> None:
+    assert redact(f'HOST = "{address}"  # {address}, 80')[0] == 'HOST = "<IP>"  # <IP>, 80'
 
 
 @pytest.mark.parametrize(
     "text",
     [
         *("127.0.0.1", "0.0.0.0", "10.1.2.3", "192.168.1.1", "172.16.0.1", "169.254.0.1"),
-        *("192.0.2.1", "198.51.100.7", "203.0.113.9", "255.255.255.255", "224.0.0.1"),
-        *("::1", "fe80::1", "2001:db8::1", "a[1::2]", "12:34:56", "::ffff:10.0.0.1"),
+        *("172.31.0.1", "100.64.0.1", "255.255.255.255", "224.0.0.1"),
+        *("::1", "fe80::1", "a[1::2]", "12:34:56", "::ffff:10.0.0.1"),
         *("version 1.2.3.4", "v1.2.3.4", "1.2.3.4.5", "1.2.3.4-beta", "999.1.1.1", "OID 2.5.4.3"),
     ],
 )
-def test_private_and_documentation_addresses_and_versions_stay(text: str) -> None:
+def test_addresses_that_every_house_has_and_versions_stay(text: str) -> None:
     assert find(text) == []
 
 
@@ -214,11 +213,26 @@ def test_ordinary_code_stays(line: str) -> None:
     assert kinds(line) == []
 
 
-def test_a_json_value_is_redacted_in_every_string() -> None:
-    value = {"a": [f"to {MAIL}", 1, None], "b": {"c": True, "d": MAIL}}
+def test_a_json_value_is_redacted_in_every_string_and_each_finding_has_its_place() -> None:
+    value = {"a": (f"to {MAIL}", 1, None), "b": {"c": True, "d": f"\n{MAIL}"}}
     redacted, findings = redact_json(value)
-    assert redacted == {"a": ["to <EMAIL>", 1, None], "b": {"c": True, "d": "<EMAIL>"}}
-    assert [f.kind for f in findings] == ["email", "email"]
+    assert redacted == {"a": ["to <EMAIL>", 1, None], "b": {"c": True, "d": "\n<EMAIL>"}}
+    assert [(f.kind, f.place, f.line) for f in findings] == [
+        ("email", "a.0", 1),
+        ("email", "b.d", 2),
+    ]
+
+
+def test_a_secret_is_replaced_where_no_rule_would_see_it_again() -> None:
+    secret = "hunter" + "22!"
+    redacted, _ = redact(f'password = "{secret}"\nlog.in("jane", "{secret}")\n# {secret}\n')
+    assert secret not in redacted
+    assert redact("password = 'correct horse'\ncorrect horse")[1] == []
+
+
+def test_where_rules_overlap_nothing_of_either_stays() -> None:
+    key = "AK" + "IA" + "QWERTYUIOP234567"
+    assert redact(f'db_password = "x!{key}-y!"')[0] == 'db_password = "<SECRET:aws-access-key>"'
 
 
 @pytest.mark.parametrize(
@@ -233,10 +247,14 @@ def test_a_secret_beside_a_lone_surrogate_and_null_characters_is_found() -> None
 
 
 @pytest.mark.parametrize(
-    "unit", ["a", " ", '"', "=a", "eyJ", "://a:", "key ", "1.", "a@", "-----BEGIN PRIVATE KEY-----"]
+    "unit",
+    [
+        *("a", " ", '"', "=a", "eyJ", "://a:", "key ", "1.", "a@", "-----BEGIN PRIVATE KEY-----"),
+        *("AKIA", "password='x", f"api_key{' ' * 30}=", f"key{' ' * 900}{'A' * 44} "),
+    ],
 )
-def test_a_line_of_a_megabyte_ends(unit: str) -> None:
-    """A rule that takes quadratic time would take hours here."""
-    text = unit * (1_000_000 // len(unit)) + f" {MAIL}"
+def test_a_line_of_300_kilobytes_ends(unit: str) -> None:
+    """A rule that takes quadratic time would take half an hour here."""
+    text = unit * (300_000 // len(unit)) + f" {MAIL}"
     assert redact(text)[0].endswith(" <EMAIL>")
     assert PLACEHOLDER.search(redact(f"x{unit} {MAIL}")[0])

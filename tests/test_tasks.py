@@ -183,6 +183,19 @@ def test_a_class_and_a_constant_are_named_too(material: Material) -> None:
     assert names >= {"RetryPolicy", "MAX_DELAY", "call_again", "delay_of", "getOrCompute"}
 
 
+def test_a_bug_is_explained_and_the_code_given_as_it_was(material: Material) -> None:
+    by_id = material.patterns
+    seen = set()
+    for seed in range(20):
+        for example in made(material, "fix", seed):
+            said, _, code = example.completion[0].content.partition("\n\n```")
+            right = definition(by_id[example.patterns[0]].text)
+            assert code == f"{example.language}\n{right}\n```"
+            assert right not in example.prompt[0].content
+            seen.add(said.partition(" in line ")[0])
+    assert {"Off-by-one error", "Wrong operator", "Arguments in the wrong order"} <= seen
+
+
 def test_the_last_method_of_a_class_stands_without_what_closes_the_class() -> None:
     (method,) = (c for c in chunk_file("a.ts", TYPESCRIPT.encode()) if c.kind == "method")
     assert method.text.rstrip().endswith("}\n}")

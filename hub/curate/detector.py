@@ -1,28 +1,24 @@
 """Secrets by the rules of detect-secrets, run only where they can match.
 
-Its own ``scan_file`` runs every plugin on every line (0.16 MB/s). Here a plugin sees a line only if
-an anchor of its, a literal or short expression that every match contains, stands there; finding
-those in a text costs next to nothing. The plugins' expressions and entropy limits are their own.
-Nothing is ever verified over the network, and ``pragma: allowlist secret`` is not obeyed: a secret
-that a team has accepted in its repository still has no place in a dataset.
+Its own ``scan_file`` runs every plugin on every line. Here a plugin sees only the neighbourhood of
+its anchors: literals, or short expressions, one of which every match contains; finding those costs
+next to nothing. Nothing is verified over the network, and ``pragma: allowlist secret`` is not
+obeyed: a secret that a team has accepted in its repository still has no place in a dataset.
 """
 
 from __future__ import annotations
 
 import functools
 import re
-from dataclasses import dataclass
-from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    Span = tuple[int, int]
     Anchor = str | re.Pattern[str]
 
-# Where a plugin can match at all. Lower-case literals are looked for in the lower-cased text,
-# others as they stand.
+# Lower-case literals are looked for in the lower-cased text, others as they stand. Private keys and
+# addresses are the business of the privacy module.
 ANCHORS: dict[str, tuple[Anchor, ...]] = {
     "ArtifactoryDetector": (re.compile(r"AKC[a-zA-Z0-9]{10}|AP[\dA-F][a-zA-Z0-9]{8}"),),
     "AWSKeyDetector": ("AKIA", "ASIA", "ABIA", "ACCA", "A3T", "aws"),
@@ -50,93 +46,104 @@ ANCHORS: dict[str, tuple[Anchor, ...]] = {
     "TelegramBotTokenDetector": (re.compile(r":[0-9A-Za-z_-]{35}"),),
     "TwilioKeyDetector": (re.compile(r"AC[a-z0-9]{32}|SK[a-z0-9]{32}"),),
 }
+CAPTURE_A_PREFIX = {"GitHubTokenDetector", "GitLabTokenDetector"}  # their groups hold no secret
+
+# How far before and after an anchor its rule looks. Some expressions take time that grows with the
+# cube of a line's length, or of a run of spaces: a long run ends a line.
+TOKEN_REACH, KEYWORD_REACH = (500, 500), (100, 200)
+GAP = " " * 32
+TAIL = re.compile(r"[A-Za-z0-9_+/=-]{0,4000}")
+JWT_TAIL = re.compile(r"[A-Za-z0-9_.+/=-]{0,4000}")
+
 KEYWORDS = ("key", "pass", "pwd", "secret", "contrase")
-ASSIGNS = re.compile(r"[\"'`=:]")
-# What these plugins capture is a prefix of the secret, not the secret.
-CAPTURE_A_PREFIX = {"GitHubTokenDetector", "GitLabTokenDetector"}
+QUOTES = "\"'`"
+ASSIGNS = re.compile(f"[{QUOTES}=:]")
+UNQUOTED = (
+    r"(?im)^[ \t]*(?:[#/*;]{{1,3}}[ \t]*)?(?:(?:export|env|-)[ \t]+)?"
+    r"[\w.-]{{0,60}}?(?:{keywords})[\w.-]{{0,60}}[\"']?[ \t]*[=:][ \t]*"
+    r"(?=\S*\d)(?![A-Za-z_]\w*\.)([^\s\"'`,;()\[\]{{}}<>]{{6,}})[ \t]*\r?$"
+)
+NO_SECRET = re.compile(  # a path, a template, a sentence, a label
+    r"[$%{*./].*|.*(?:\s|<|%[sdr(]|\{|://).*|.{0,3}|(?i:pass(?:word|wd)?|pwd|secret|token)"
+)
 
-# A line that is longer is cut into pieces that overlap: some of the plugins' expressions take time
-# that grows with the square or the cube of a line's length.
-PIECES = (1000, 400)  # characters, and how many of them the next piece has in common
-LONG_PIECES, KEYWORD_PIECES = (4000, 1500), (400, 150)
-LONG_TOKENS = {"JwtTokenDetector", "PypiTokenDetector", "GitLabTokenDetector", "OpenAIDetector"}
-
-TOKEN_TAIL = re.compile(r"[A-Za-z0-9_+/=-]*")
-JWT_TAIL = re.compile(r"[A-Za-z0-9_.+/=-]*")
 MIN_ENTROPY_CHARS = 16  # shorter ones are constants and check sums far more often than secrets
 QUOTED = re.compile(rf"""(["'`])([A-Za-z0-9+/\\_=-]{{{MIN_ENTROPY_CHARS},}})\1""")
 ASSIGNED = re.compile(
     rf"(?m)[=:][ \t]?([A-Za-z0-9+/_-]{{{MIN_ENTROPY_CHARS},}}+={{0,2}}+)[ \t]*+\r?$"
 )
+BASE64_ENTROPY = 4.2  # at its own 4.5, one random string of 40 characters in a hundred is missed
 HEX = re.compile(r"[0-9a-fA-F]+")
+NAME = re.compile(r"[a-z+/\\_=-]+|[A-Z+/\\_=-]+|[0-9+/\\_=-]+")
 DIGEST_WORDS = re.compile(
     r"(?i)sha\d|md5|hash|digest|checksum|integrity|crc|fingerprint|commit|revision|etag|uuid|nonce"
 )
-CONTEXT = 200  # characters before a value in which such a word counts
-UNQUOTED = r"""(?im)^\s*(?:export\s+|env\s+|-\s+)?[\w.-]{{0,60}}?(?:{keywords})[\w.-]{{0,60}}["']?
-[ \t]*[=:][ \t]*([^\s"'`,;()\[\]{{}}<>]{{6,}})[ \t]*\r?$""".replace("\n", "")
-PLAIN_NAME = re.compile(r"[A-Za-z_.:/-]+|[$%{<@/.].*|.*(?:\s|%[sdr(]|\{|://).*", re.DOTALL)
+CONTEXT = 60  # characters before a value in which such a word counts
 
 
-@dataclass(frozen=True, slots=True)
-class Secret:
-    """Where a secret stands (offsets in characters), and the plugin type that knows it."""
+class Secret(NamedTuple):
+    """Where a secret stands (offsets in characters), and what kind it is.
 
-    kind: str
+    Of two that overlap the lower ``rank`` names the kind: 0 for a token of known shape, 1 for what
+    a name says, 2 for entropy.
+    """
+
+    rank: int
     start: int
     end: int
-    priority: int  # 0 for a token of known shape, 1 for what a name says, 2 for entropy
+    kind: str
 
 
 def find_secrets(text: str) -> Iterator[Secret]:
     """Every secret in ``text``, in no order; spans of different rules may overlap."""
     lowered = text.replace("\u0130", "I").lower()  # the one letter that grows in lower case
-    for name, plugin in _plugins().items():
-        if name in ANCHORS:
-            yield from _tokens(text, lowered, name, plugin)
+    for name, anchors in ANCHORS.items():
+        yield from _tokens(text, lowered, name, anchors)
     yield from _keywords(text, lowered)
     yield from _entropy(text)
 
 
 @functools.cache
-def _plugins() -> dict[str, Any]:
+def plugins() -> dict[str, Any]:
     """The detector's plugins by class name; imported late, because requests comes with them."""
     from detect_secrets.core.plugins.util import get_mapping_from_secret_type_to_class
 
-    classes = get_mapping_from_secret_type_to_class().values()
-    return {cls.__name__: cls() for cls in sorted(classes, key=lambda cls: cls.__name__)}
+    found = {cls.__name__: cls() for cls in get_mapping_from_secret_type_to_class().values()}
+    found["Base64HighEntropyString"].entropy_limit = BASE64_ENTROPY
+    return found
 
 
-def kind_of(secret_type: str) -> str:
+def _kind(plugin: Any) -> str:
     """A plugin's type as a placeholder names it: ``aws-access-key``."""
-    return re.sub(r"[^a-z0-9]+", "-", secret_type.lower()).strip("-")
+    return re.sub(r"[^a-z0-9]+", "-", plugin.secret_type.lower()).strip("-")
 
 
-def _tokens(text: str, lowered: str, name: str, plugin: Any) -> Iterator[Secret]:
+def _tokens(text: str, lowered: str, name: str, anchors: tuple[Anchor, ...]) -> Iterator[Secret]:
     """Tokens of a known shape, each with the rest of its word: some rules match only its head."""
-    sizes = LONG_PIECES if name in LONG_TOKENS else PIECES
-    tail = JWT_TAIL if name == "JwtTokenDetector" else TOKEN_TAIL
+    plugin = plugins()[name]
+    tail = JWT_TAIL if name == "JwtTokenDetector" else TAIL
     group = 0 if name in CAPTURE_A_PREFIX else 1
-    for start, end in _pieces(text, lowered, ANCHORS[name], sizes):
-        piece = text[start:end]
+    for low, high in _windows(text, lowered, anchors, TOKEN_REACH):
+        window = text[low:high]
         for pattern in plugin.denylist:
-            for match in pattern.finditer(piece):
-                which = group if match.re.groups and match.group(1) else 0
-                low, high = _trimmed(piece, *match.span(which))
-                rest = tail.match(piece, high)
-                high = rest.end() if rest else high
-                value = piece[low:high]
-                if value and _is_token(name, plugin, value):
-                    yield Secret(kind_of(plugin.secret_type), start + low, start + high, 0)
+            position = 0
+            while match := pattern.search(window, position):
+                start, end = match.span(group if match.re.groups and match.group(1) else 0)
+                end = tail.match(text, low + end).end()  # type: ignore[union-attr]
+                position = max(match.end(), end - low)
+                value = text[low + start : end].rstrip(" \t\r\"'").lstrip(" \t\r=:\"'")
+                start = text.index(value, low + start)
+                if _is_token(name, plugin, value):
+                    yield Secret(0, start, start + len(value), _kind(plugin))
 
 
 def _is_token(name: str, plugin: Any, value: str) -> bool:
     from detect_secrets.filters import heuristic
 
-    if name == "JwtTokenDetector":
-        return _is_jwt(plugin, value)
+    if name == "JwtTokenDetector":  # header and payload are JSON, the signature may be anything
+        return bool(plugin.is_formally_valid(".".join(value.split(".")[:2])))
     if name == "BasicAuthDetector":
-        return not re.fullmatch(r"[%$].*|\*+|x+|\.+|(?i:pass(?:word|wd)?|pwd|secret|token)", value)
+        return not NO_SECRET.fullmatch(value)
     if name == "ArtifactoryDetector":
         return any(char.isdigit() for char in value)
     return not (
@@ -146,31 +153,34 @@ def _is_token(name: str, plugin: Any, value: str) -> bool:
     )
 
 
-def _is_jwt(plugin: Any, value: str) -> bool:
-    """Header and payload are JSON; the signature, which the rule leaves out, may be anything."""
-    return bool(plugin.is_formally_valid(".".join(value.split(".")[:2])))
-
-
 def _keywords(text: str, lowered: str) -> Iterator[Secret]:
     """Values that stand under a name such as ``db_password``."""
     from detect_secrets.filters import heuristic
     from detect_secrets.plugins import keyword
 
-    semicolon = keyword.FOLLOWED_BY_QUOTES_AND_SEMICOLON_REGEX
-    rules = {**keyword.QUOTES_REQUIRED_DENYLIST_REGEX_TO_GROUP, _unquoted(): 1}
-    for start, end in _pieces(text, lowered, KEYWORDS, KEYWORD_PIECES):
-        piece = text[start:end]
-        if not ASSIGNS.search(piece):
+    names = re.compile("|".join(keyword.DENYLIST))
+    semicolon, unquoted = keyword.FOLLOWED_BY_QUOTES_AND_SEMICOLON_REGEX, _unquoted()
+    rules = {
+        **keyword.QUOTES_REQUIRED_DENYLIST_REGEX_TO_GROUP,
+        **keyword.COMMON_C_DENYLIST_REGEX_TO_GROUP,
+        keyword.FOLLOWED_BY_COLON_EQUAL_SIGNS_REGEX: 4,  # of Go
+        unquoted: 1,
+    }
+    for low, high in dict.fromkeys(_windows(text, lowered, KEYWORDS, KEYWORD_REACH)):
+        window = text[low:high]
+        if not (ASSIGNS.search(window) and names.search(lowered, low, high)):
             continue
         for pattern, group in rules.items():
-            for match in pattern.finditer(piece):
-                value = match.group(group)
-                if _is_name(value) or heuristic.is_sequential_string(value):
+            for match in pattern.finditer(window):
+                start, end = match.span(group)
+                value = window[start:end]
+                if NO_SECRET.fullmatch(value) or heuristic.is_sequential_string(value):
                     continue
-                if pattern is semicolon and heuristic.is_indirect_reference(piece):
+                if pattern is not unquoted and window[start - 1] not in QUOTES:
                     continue
-                low, high = match.span(group)
-                yield Secret("secret-keyword", start + low, start + high, 1)
+                if pattern is semicolon and heuristic.is_indirect_reference(window):
+                    continue
+                yield Secret(1, low + start, low + end, "secret-keyword")
 
 
 @functools.cache
@@ -181,25 +191,18 @@ def _unquoted() -> re.Pattern[str]:
     return re.compile(UNQUOTED.format(keywords="|".join(DENYLIST)))
 
 
-def _is_name(value: str) -> bool:
-    """Whether a value reads as a word, a path, a template or a sentence, and not as a secret."""
-    return len(value) < 6 or bool(PLAIN_NAME.fullmatch(value)) or "<" in value
-
-
 def _entropy(text: str) -> Iterator[Secret]:
     """Quoted or assigned strings that look random."""
     for pattern, group in ((QUOTED, 2), (ASSIGNED, 1)):
         for match in pattern.finditer(text):
-            value = match.group(group).rstrip("\\")
-            plugin = _plugins()[
-                "HexHighEntropyString" if HEX.fullmatch(value) else "Base64HighEntropyString"
-            ]
-            start = match.start(group)
+            value, start = match.group(group).rstrip("\\"), match.start(group)
+            is_hex = HEX.fullmatch(value)
+            plugin = plugins()["HexHighEntropyString" if is_hex else "Base64HighEntropyString"]
             if plugin.calculate_shannon_entropy(value) <= plugin.entropy_limit:
                 continue
-            line = text[max(text.rfind("\n", 0, start) + 1, start - CONTEXT) : match.end()]
-            if _looks_random(value, line, plugin):
-                yield Secret(kind_of(plugin.secret_type), start, start + len(value), 2)
+            low = max(text.rfind("\n", 0, start) + 1, start - CONTEXT)
+            if _looks_random(value, text[low : match.end()], plugin):
+                yield Secret(2, start, start + len(value), _kind(plugin))
 
 
 def _looks_random(value: str, line: str, plugin: Any) -> bool:
@@ -210,60 +213,27 @@ def _looks_random(value: str, line: str, plugin: Any) -> bool:
         or heuristic.is_sequential_string(value)
         or heuristic.is_potential_uuid(value)
         or heuristic.is_likely_id_string(value, line, plugin)
-        or heuristic.is_not_alphanumeric_string(value)
-        or (plugin.secret_type.startswith("Base64") and _reads_as_words(value))
+        or NAME.fullmatch(value)
     )
 
 
-def _reads_as_words(value: str) -> bool:
-    """Words change their class of characters seldom; random letters do at two of three places."""
-    classes = [
-        0 if char.islower() else 1 if char.isupper() else 2 if char.isdigit() else 3
-        for char in value
-    ]
-    changes = sum(a != b for a, b in pairwise(classes))
-    return changes < 0.38 * len(value) and classes.count(2) < 0.15 * len(value)
-
-
-def _trimmed(piece: str, low: int, high: int) -> Span:
-    """Without the quote, sign or space by which a rule knows where a token begins and ends."""
-    while low < high and piece[low] in " \t\r=:\"'":
-        low += 1
-    while low < high and piece[high - 1] in " \t\r\"'":
-        high -= 1
-    return low, high
-
-
-def _pieces(
-    text: str, lowered: str, anchors: tuple[Anchor, ...], sizes: tuple[int, int]
-) -> Iterator[Span]:
-    """The lines in which an anchor stands; of a long line, the pieces."""
-    seen: set[int] = set()
-    for position in _positions(text, lowered, anchors):
-        start = text.rfind("\n", 0, position) + 1
-        if start in seen:
-            continue
-        seen.add(start)
-        end = text.find("\n", position)
-        yield from _cut(start, len(text) if end < 0 else end, *sizes)
-
-
-def _cut(start: int, end: int, size: int, overlap: int) -> Iterator[Span]:
-    while end - start > size:
-        yield start, start + size
-        start += size - overlap
-    yield start, end
-
-
-def _positions(text: str, lowered: str, anchors: tuple[Anchor, ...]) -> Iterator[int]:
-    """Of each anchor, the first in every line."""
+def _windows(
+    text: str, lowered: str, anchors: tuple[Anchor, ...], reach: tuple[int, int]
+) -> Iterator[tuple[int, int]]:
+    """The lines in which an anchor stands; of a long line, what is in reach of the anchor."""
+    before, after = reach
     for anchor in anchors:
         where = lowered if isinstance(anchor, str) and anchor.islower() else text
         position = _find(where, anchor, 0)
         while position >= 0:
-            yield position
-            end = text.find("\n", position)
-            position = _find(where, anchor, end) if end >= 0 else -1
+            low, high = max(0, position - before), min(len(text), position + after)
+            start = max(low, *(text.rfind(each, low, position) + 1 for each in ("\n", GAP)))
+            ends = [text.find(each, position + 1, high) for each in ("\n", GAP)]
+            end = min((each for each in ends if each >= 0), default=high)
+            yield start, end
+            # Where the reach ended, and not the line, a later anchor may reach farther.
+            following = end if end < high else position + after // 2
+            position = _find(where, anchor, following)
 
 
 def _find(text: str, anchor: Anchor, start: int) -> int:

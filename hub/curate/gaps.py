@@ -74,6 +74,8 @@ def find_gaps(
     categories: Mapping[str, str],
     made: Sequence[Made],
     targets: Iterable[Target] = (),
+    *,
+    nearest: int = NEAREST,
 ) -> list[Gap]:
     """The gaps of a dataset, the largest first.
 
@@ -83,6 +85,7 @@ def find_gaps(
         categories: Of the patterns, by id.
         made: The dataset's examples.
         targets: What there should be.
+        nearest: How many patterns to name with each gap.
     """
     covered = {id_ for example in made for id_ in example.patterns}
     rows: dict[str, list[int]] = defaultdict(list)
@@ -90,7 +93,7 @@ def find_gaps(
         if p.kind not in FILLING or p.part:
             continue
         rows[categories.get(p.id, "unclassified")].append(row)
-    found = _Finder(patterns, vectors, rows, covered)
+    found = _Finder(patterns, vectors, rows, covered, nearest)
     gaps = [
         *found.short_of(targets, made),
         *found.without_examples(made),
@@ -106,6 +109,7 @@ class _Finder:
     vectors: Vectors
     rows: Mapping[str, Sequence[int]]  # by category
     covered: set[str]
+    nearest: int
 
     def short_of(self, targets: Iterable[Target], made: Sequence[Made]) -> Iterator[Gap]:
         """Targets that are not met."""
@@ -193,8 +197,11 @@ class _Finder:
         middle /= max(float(np.linalg.norm(middle)), 1e-9)
         cosines = self.vectors[rows] @ middle
         order = sorted(range(len(rows)), key=lambda i: (-cosines[i], self.patterns[rows[i]].id))
-        nearest = tuple(self._near(rows[i], float(cosines[i])) for i in order[:NEAREST])
-        verb = "augment" if nearest else "examples new"
+        nearest = tuple(self._near(rows[i], float(cosines[i])) for i in order[: self.nearest])
+        has_code = any(
+            language in ("", self.patterns[row].language) for row in self.rows.get(category, ())
+        )
+        verb = "augment --fill-gaps" if has_code else "examples new"
         return Gap(
             kind=kind, category=category, task=task, language=language, have=have, missing=missing,
             why=why, nearest=nearest, command=f"patternhub {verb} --category {category!r}",

@@ -1,8 +1,8 @@
 """A text as a reader sees it: disguises taken off, with the way back to the original.
 
 Compatibility forms (NFKD), accents, invisible characters, letters of other scripts that look Latin
-(the Unicode Consortium's table of confusables, from the package confusable-homoglyphs) and HTML
-character references become plain letters. Case is kept.
+(the Unicode Consortium's table of confusables, from the package confusable-homoglyphs), HTML
+character references, escapes of string literals and of URLs become plain letters. Case is kept.
 """
 
 from __future__ import annotations
@@ -18,16 +18,21 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-REFERENCE = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
+DISGUISE = re.compile(
+    r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});"  # HTML
+    r"|\\(?:[nrt]|x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|u\{[0-9a-fA-F]{1,5}\})"  # string literals
+    r"|%[2-7][0-9a-fA-F]"  # URLs
+    r"|[^\t-\r -~]"
+)
+PIECE = re.compile(rf"(?P<plain>[\t-\r -$'-\[\]-~]+)|{DISGUISE.pattern}|[%&\\]")
 LATIN_NAME = re.compile(
     r"(?:LATIN (?P<case>CAPITAL|SMALL) LETTER|LATIN LETTER SMALL CAPITAL"
-    r"|(?:NEGATIVE |CROSSED )?(?:CIRCLED|SQUARED) LATIN (?:CAPITAL|SMALL) LETTER"
+    r"|(?:NEGATIVE |CROSSED )?(?:CIRCLED|SQUARED|PARENTHESIZED) LATIN (?:CAPITAL|SMALL) LETTER"
     r"|REGIONAL INDICATOR SYMBOL LETTER) (?P<letter>[A-Z])(?: WITH .*)?$"
 )
 # Look-alikes that the table leaves out, because a careful reader could tell them apart.
-FURTHER = dict(zip("εҽєτтηпнκкμмωгβвʟσΣλΛ", "eeettnnhkkuuwrbbloEla", strict=True))
-INVISIBLE = {"Cf", "Mn", "Me", "Cc", "Cs"}
-CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
+FURTHER = dict(zip("εҽєτтηпнκкμмωгβвʟσΣλΛχ", "eeettnnhkkuuwrbbloElax", strict=True))
+INVISIBLE = {"Cf", "Mn", "Me", "Cc", "Cs"}  # categories
 BLANK = "\u3164\uffa0\u115f\u1160\u2800"  # letters and symbols without ink
 
 
@@ -49,50 +54,43 @@ class PlainText:
 
 
 def plain(text: str) -> PlainText:
-    """``text`` without disguises; what is plain already costs next to nothing."""
-    if text.isascii() and not _has_reference(text) and not CONTROL.search(text):
+    """``text`` without disguises; one that has none costs next to nothing."""
+    if not DISGUISE.search(text):
         return PlainText(text, (0,), (0,))
     parts: list[str] = []
-    origins: list[int] = []
-    for start, source in _characters(text):
-        for letters in map(_plain_character, source):
-            parts.append(letters)
-            origins += [start] * len(letters)
-    shown = "".join(parts)
-    return PlainText(shown, range(len(shown) + 1), [*origins, len(text)])
-
-
-def _has_reference(text: str) -> bool:
-    return "&" in text and REFERENCE.search(text) is not None
-
-
-def _characters(text: str) -> list[tuple[int, str]]:
-    """Each character with its offset; a character reference is what it refers to."""
-    found: list[tuple[int, str]] = []
-    done = 0
-    for match in REFERENCE.finditer(text) if "&" in text else ():
-        found += enumerate(text[done : match.start()], start=done)
-        found.append((match.start(), html.unescape(match[0])))
-        done = match.end()
-    found += enumerate(text[done:], start=done)
-    return found
+    starts, origins, length = [], [], 0
+    for piece in PIECE.finditer(text):
+        for part in (piece[0],) if piece["plain"] else _letters(piece[0]):
+            parts.append(part)
+            starts.append(length)
+            origins.append(piece.start())
+            length += len(part)
+    return PlainText("".join(parts), starts or (0,), origins or (0,))
 
 
 @functools.lru_cache(maxsize=20_000)
-def _plain_character(char: str) -> str:
-    if char.isascii():
-        return "" if CONTROL.match(char) else char
-    shown = "".join(c for c in unicodedata.normalize("NFKD", char) if not _is_invisible(c))
-    return "".join(c if c.isascii() else _latin(c) for c in shown)
+def _letters(piece: str) -> str:
+    """What one character, character reference or escape shows."""
+    if len(piece) == 1:
+        shown = piece
+    elif piece[0] == "&":
+        shown = html.unescape(piece)
+    else:
+        spaces = {"n": "\n", "r": "\r", "t": "\t"}
+        shown = spaces.get(piece[1]) or chr(int(piece.strip("\\xu{%}"), 16))
+    decomposed = unicodedata.normalize("NFKD", "".join(map(_latin, shown)))
+    return "".join(_latin(char) for char in decomposed if not _is_invisible(char))
 
 
 def _is_invisible(char: str) -> bool:
     """Format and control characters, combining marks, lone surrogates, blank fillers."""
-    return char in BLANK or unicodedata.category(char) in INVISIBLE
+    return char in BLANK or (unicodedata.category(char) in INVISIBLE and char not in "\t\n\r")
 
 
 def _latin(char: str) -> str:
     """The Latin letter that a character looks like, else itself."""
+    if char.isascii():
+        return char
     known = FURTHER.get(char) or _confusables().get(char)
     if known:
         return known

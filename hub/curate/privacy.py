@@ -1,9 +1,11 @@
 """Secrets and personal data in a text, and the text without them.
 
-Findings say what stands where, by the first digits of the value's SHA-256 and never by the value.
-Such a digest tells findings apart and protects nothing: a phone number can be guessed from it.
+Findings say what stands where, by the value's SHA-256 and never by the value. Such a digest tells
+findings apart and protects nothing, since a phone number can be guessed from it: who writes it down
+puts a key to it.
 
-A value that a program puts together, as in ``"AKIA" + "..."``, is not found.
+A value that a program puts together, as in ``"AKIA" + "..."``, is not found, nor one of which a
+text holds half: redact a text before it is cut.
 """
 
 from __future__ import annotations
@@ -11,64 +13,75 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import re
-from bisect import bisect_right
 from dataclasses import dataclass, replace
-from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from hub.curate.detector import Secret, find_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
+
+    from hub.types import Pattern
 
 PERSONAL = {"email": "<EMAIL>", "phone": "<PHONE>", "ip": "<IP>"}
-PLACEHOLDER = re.compile(r"<(?:EMAIL|PHONE|IP|SECRET:[a-z0-9-]+)>")
-DIGEST_CHARS = 12
+SECRETS = "secrets"
+PLACEHOLDER = re.compile(r"<(?:(EMAIL|PHONE|IP)|SECRET:[a-z0-9-]+)>")
+NOTHING: frozenset[str] = frozenset()
+WORD = re.compile(r"[^\s\"'`,;()<>\[\]{}=]{8,}=*")  # what can be a secret seen before
 
-KEY_BEGIN = re.compile(r"-{4,5} ?BEGIN ([A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?) ?-{4,5}")
-KEY_BODY = re.compile(r"(?:[\s\\nr\"'+#/*]{0,40}[A-Za-z0-9+/=]{16,}+)++")
-PUTTY_BEGIN, PUTTY_END = "PuTTY-User-Key-File-", re.compile(r"Private-(?:MAC|Hash): *\w+")
-MAX_KEY_CHARS = 20_000
-
+# A whole key; or one that was cut off, as far as it goes. A header alone is none.
+PRIVATE_KEY = re.compile(
+    r"-{4,5} ?BEGIN ([A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?) ?-{4,5}"
+    r"(?:(?:(?!BEGIN )[\s\S]){1,20000}?END \1 ?-{0,5}"
+    r"|(?:[\s\\nr\"'+#/*]{0,40}[A-Za-z0-9+/=]{16,})++)"
+    r"|PuTTY-User-Key-File-(?:(?!PuTTY-)[\s\S]){1,20000}?Private-(?:MAC|Hash): *\w+"
+)
 QUERY_VALUE = re.compile(
     r"(?i)[?&;](?:amp;)?(?:access_?token|auth_?token|id_?token|refresh_?token|token|api_?key|apikey|"
     r"key|auth|secret|client_?secret|password|passwd|pwd|sig|signature|x-amz-signature|"
     r"x-amz-security-token|x-goog-signature|code|session_?id)=([A-Za-z0-9._~%+/=-]{8,})"
 )
-LOCAL_PART = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._%+-]*[A-Za-z0-9_+-])?$")
+LOCAL_PART = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._%+-]*[A-Za-z0-9_+-])?\Z")
+MAX_LOCAL_PART = 64
 DOMAIN = re.compile(
     r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.){1,8}[A-Za-z]{2,24}(?![\w(\[])"
 )
-MAX_LOCAL_PART = 64
-URL_USER = re.compile(r"://[^\s/@]*:$")  # what follows is a password and a host
-NOBODY = re.compile(  # reserved by RFC 2606 and 6761, or no domain at all
-    r"(?i)(?:^|\.)(?:example(?:\.(?:com|org|net|edu))?|invalid|localhost|localdomain|local|test)$"
-    r"|\.(?:png|jpe?g|gif|svg|webp|ico|css|js|ts|py|json|html?|so|dll|exe|whl|gz|zip|service)$"
+NO_DOMAIN = re.compile(  # a file, or an attribute in a product of matrices
+    r"(?i)\.(?:png|jpe?g|gif|svg|webp|ico|css|js|ts|py|json|html?|so|dll|exe|whl|gz|zip|service"
+    r"|mT|data|weights?|bias|grad|shape|values|real|imag|inv)$"
 )
+URL_USER = re.compile(r"://[^\s/@]*:\Z")  # what follows is a password and a host
+# Each begins with a set of characters, at which alone the engine then tries it.
 PHONE = re.compile(
-    r"(?<![\w.+/-])(?:"
-    r"\+[1-9]\d{0,2}(?:[ .-]?\(\d{1,4}\))?(?:[ .-]?\d{2,4}){2,5}"
-    r"|\(\d{3}\) ?\d{3}[ .-]\d{4}"
-    r"|[2-9]\d{2}([.-])[2-9]\d{2}\1\d{4}"
+    r"[+(2-9](?<![\w.+/-][+(2-9])(?:"
+    r"(?<=\+)[1-9]\d{0,2}(?:[ .-]?\(\d{1,4}\))?(?:[ .-]?\d{2,4}){2,5}"
+    r"|(?<=\()\d{3}\) ?\d{3}[ .-]\d{4}"
+    r"|(?<=[2-9])\d{2}([.-])[2-9]\d{2}\1\d{4}"
     r")(?![\w]|[.,:/-]\d|-\w)"
 )
-FICTION = re.compile(r"555[ .-]?01\d\d$")  # numbers that North America keeps for stories
-IPV4 = re.compile(r"(?<![\w.-])(?:\d{1,3}\.){3}\d{1,3}(?![\w+-]|\.\w)")
+IPV4 = re.compile(r"[0-9](?<![\w.-][0-9])[0-9]{0,2}(?:\.[0-9]{1,3}){3}(?![\w+-]|\.\w)")
 IPV6 = re.compile(
-    r"(?<![\w:.])[23][0-9A-Fa-f]{3}:[0-9A-Fa-f:]{3,40}(?:\.\d{1,3}){0,3}(?![\w:]|\.\w)"
+    r"[23](?<![\w:.][23])[0-9A-Fa-f]{3}:[0-9A-Fa-f:]{3,40}(?:\.\d{1,3}){0,3}(?![\w:]|\.\w)"
 )
 VERSION_BEFORE = re.compile(
-    r"(?i)(?:version|release|revision|ver\.?|oid|section|chapter|v)\W{0,5}$"
+    r"(?i)(?:version|release|revision|ver\.?|oid|section|chapter|v)\W{0,5}\Z"
 )
-GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
+EVERYBODYS = [  # the same address on every machine, in every house
+    ipaddress.ip_network(network)
+    for network in (
+        *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16"),
+        *("172.16.0.0/12", "192.168.0.0/16", "224.0.0.0/3"),
+    )
+]
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
     """What was found where: ``start`` and ``end`` in characters, ``line`` from 1.
 
-    ``kind`` is "email", "phone", "ip" or the kind of a secret; ``digest`` begins the SHA-256 of
-    the value, which itself is kept nowhere.
+    ``kind`` is "email", "phone", "ip" or the kind of a secret; ``digest`` is the SHA-256 of the
+    value, which itself is kept nowhere; ``place`` is the way to the text in a JSON value, such as
+    ``prompt.0.content``.
     """
 
     kind: str
@@ -76,6 +89,7 @@ class Finding:
     end: int
     line: int
     digest: str
+    place: str = ""
 
     @property
     def placeholder(self) -> str:
@@ -83,144 +97,129 @@ class Finding:
         return PERSONAL.get(self.kind, f"<SECRET:{self.kind}>")
 
 
-def find(text: str) -> list[Finding]:
-    """What is private in ``text``, in order, without overlaps.
-
-    Where rules overlap, the one that knows the value's shape wins over one that guesses by a name
-    or by entropy, and a secret over personal data. What holds a placeholder is redacted already.
-    """
-    candidates = [*_private_keys(text), *find_secrets(text), *_personal(text)]
-    candidates.sort(key=lambda c: (c.priority, c.start, -c.end, c.kind))
-    taken = bytearray(len(text))
-    for placeholder in PLACEHOLDER.finditer(text):
-        _take(taken, *placeholder.span())
-    chosen = [c for c in candidates if _take(taken, c.start, c.end)]
-    return _as_findings(text, sorted(chosen, key=lambda c: c.start))
+def group_of(kind: str) -> str:
+    """What hub.toml calls a kind of finding: itself, or one of the secrets."""
+    return kind if kind in PERSONAL else SECRETS
 
 
-def _take(taken: bytearray, start: int, end: int) -> bool:
-    """Mark a span, if no character of it is marked already."""
-    if 1 in taken[start:end]:
-        return False
-    taken[start:end] = b"\x01" * (end - start)
-    return True
+def groups_in(text: str) -> set[str]:
+    """Of what there are placeholders in ``text``."""
+    return {(match[1] or SECRETS).lower() for match in PLACEHOLDER.finditer(text)}
 
 
-def redact(text: str) -> tuple[str, list[Finding]]:
-    """``text`` with a typed placeholder for each finding, and the findings by offsets in ``text``.
+def redact(text: str, keep: frozenset[str] = NOTHING) -> tuple[str, list[Finding]]:
+    """``text`` with a typed placeholder for each finding not of a group to ``keep``; the findings.
 
-    Looks again until nothing is found, so that redacting twice changes nothing; equal values get
-    equal placeholders.
+    Looks again until nothing is found, so that redacting twice changes nothing. The offsets of
+    what only a later look finds are in the text that the look before left.
     """
     findings: list[Finding] = []
-    redacted = text
-    while fresh := find(redacted):
-        origins = _origins(findings)
-        moved = [_moved(finding, origins) for finding in fresh]
-        findings = sorted([*findings, *moved], key=lambda f: f.start)
-        redacted = _replaced(text, findings)
-    findings = _same_kinds(_as_findings(text, findings))
-    return _replaced(text, findings), findings
+    while fresh := find(text, keep):
+        findings += fresh
+        parts, done = [], 0
+        for finding in fresh:
+            parts += [text[done : finding.start], finding.placeholder]
+            done = finding.end
+        text = "".join([*parts, text[done:]])
+    return text, findings
 
 
-def redact_json(value: Any) -> tuple[Any, list[Finding]]:
-    """A JSON value with every string in it redacted; offsets are in the strings, keys stay."""
+def redact_pattern(
+    pattern: Pattern, keep: frozenset[str] = NOTHING
+) -> tuple[Pattern, list[Finding]]:
+    """``pattern`` redacted, to be done before it is cut or its lines are joined; the findings.
+
+    Its signature, documentation and symbol are parts of the text: what is in both is found once.
+    """
+    text, findings = redact(pattern.text, keep)
+    known = {finding.digest for finding in findings}
+    names = ("signature", "docstring", "symbol", "path")
+    parts = {name: getattr(pattern, name) for name in names}
+    clean, further = redact_json(parts, keep) if find("\n".join(parts.values())) else ({}, [])
+    findings = [replace(finding, place="text") for finding in findings]
+    findings += [finding for finding in further if finding.digest not in known]
+    return replace(pattern, text=text, **clean), findings
+
+
+def redact_json(
+    value: Any, keep: frozenset[str] = NOTHING, place: str = ""
+) -> tuple[Any, list[Finding]]:
+    """A JSON value with every string in it redacted, and the findings with their places.
+
+    Keys stay; a tuple comes back as a list.
+    """
     if isinstance(value, str):
-        return redact(value)
-    findings: list[Finding] = []
-    if isinstance(value, list):
-        items = [redact_json(item) for item in value]
-        return [item for item, _ in items], [f for _, found in items for f in found]
-    if isinstance(value, dict):
-        pairs = {key: redact_json(item) for key, item in value.items()}
-        findings = [f for _, found in pairs.values() for f in found]
-        return {key: item for key, (item, _) in pairs.items()}, findings
-    return value, findings
+        text, found = redact(value, keep)
+        return text, [replace(finding, place=place) for finding in found]
+    if not isinstance(value, dict | list | tuple):
+        return value, []
+    clean, findings = {}, []
+    for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+        clean[key], found = redact_json(item, keep, f"{place}.{key}" if place else str(key))
+        findings += found
+    return clean if isinstance(value, dict) else list(clean.values()), findings
 
 
-def _replaced(text: str, findings: Iterable[Finding]) -> str:
-    parts, done = [], 0
-    for finding in findings:
-        parts += [text[done : finding.start], finding.placeholder]
-        done = finding.end
-    return "".join([*parts, text[done:]])
+def find(text: str, keep: frozenset[str] = NOTHING) -> list[Finding]:
+    """What is private in ``text`` but for the groups to ``keep``, in order, without overlaps.
 
-
-def _origins(findings: Sequence[Finding]) -> list[tuple[int, int]]:
-    """Behind each placeholder: its end in the redacted text, and how far the original is ahead."""
-    growths = accumulate(f.end - f.start - len(f.placeholder) for f in findings)
-    return [(f.end - growth, growth) for f, growth in zip(findings, growths, strict=True)]
-
-
-def _moved(finding: Finding, origins: list[tuple[int, int]]) -> Finding:
-    """A finding of the redacted text by its offsets in the original; it overlaps no placeholder."""
-    place = bisect_right(origins, (finding.start, 1 << 62)) - 1
-    ahead = origins[place][1] if place >= 0 else 0
-    return replace(finding, start=finding.start + ahead, end=finding.end + ahead)
-
-
-def _same_kinds(findings: list[Finding]) -> list[Finding]:
-    """Equal values found by different rules take the kind of the first."""
-    kinds: dict[str, str] = {}
-    return [replace(f, kind=kinds.setdefault(f.digest, f.kind)) for f in findings]
-
-
-def _as_findings(text: str, spans: Sequence[Secret | Finding]) -> list[Finding]:
+    Where rules overlap, all that they cover is one finding, of the kind that the surest rule says.
+    A secret is found again wherever it stands as a word of its own.
+    """
+    spans = [*_private_keys(text), *find_secrets(text), *_personal(text)]
+    if not spans:
+        return []
+    secrets = {text[span.start : span.end]: span for span in spans if span.kind not in PERSONAL}
+    for word in WORD.finditer(text):
+        known = secrets.get(word[0])
+        if known and any(char.isdigit() for char in word[0]):
+            spans.append(known._replace(start=word.start(), end=word.end()))
+    spans += [Secret(9, *match.span(), "") for match in PLACEHOLDER.finditer(text)]
     findings = []
     line, counted = 1, 0
-    for span in spans:
+    for span in _merged(spans):
+        value = text[span.start : span.end]
+        if PLACEHOLDER.fullmatch(value) or group_of(span.kind) in keep:
+            continue
         line += text.count("\n", counted, span.start)
         counted = span.start
-        value = text[span.start : span.end].encode("utf-8", "surrogatepass")
-        digest = hashlib.sha256(value).hexdigest()[:DIGEST_CHARS]
+        digest = hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()
         findings.append(Finding(span.kind, span.start, span.end, line, digest))
     return findings
 
 
+def _merged(spans: Iterable[Secret]) -> list[Secret]:
+    """Spans that overlap as one, of the kind of the lowest rank."""
+    merged: list[Secret] = []
+    for span in sorted(spans, key=lambda span: (span.start, span)):
+        if merged and span.start < merged[-1].end:
+            last = merged[-1]
+            merged[-1] = min(last, span)._replace(start=last.start, end=max(last.end, span.end))
+        else:
+            merged.append(span)
+    return merged
+
+
 def _private_keys(text: str) -> Iterator[Secret]:
-    """Whole blocks; one that is cut off, as far as it goes. A header without a key is none."""
-    if "PRIVATE KEY" in text:
-        for begin in KEY_BEGIN.finditer(text):
-            end = _end_of_key(text, begin)
-            if end > begin.end():
-                yield Secret("private-key", begin.start(), end, -1)
-    start = text.find(PUTTY_BEGIN)
-    while start >= 0:
-        end_line = PUTTY_END.search(text, start, start + MAX_KEY_CHARS)
-        if end_line:
-            yield Secret("private-key", start, end_line.end(), -1)
-        start = text.find(PUTTY_BEGIN, start + 1)
-
-
-def _end_of_key(text: str, begin: re.Match[str]) -> int:
-    limit = begin.end() + MAX_KEY_CHARS
-    label = f"END {begin[1]}"
-    end = text.find(label, begin.end(), limit)
-    following = text.find("BEGIN ", begin.end(), limit)
-    if end >= 0 and not 0 <= following < end:
-        end += len(label)
-        while end < len(text) and text[end] in " -":
-            end += 1
-        return end
-    body = KEY_BODY.match(text, begin.end(), limit)
-    return body.end() if body else begin.end()
+    if "PRIVATE KEY" in text or "PuTTY-" in text:
+        for match in PRIVATE_KEY.finditer(text):
+            yield Secret(-1, *match.span(), "private-key")
 
 
 def _personal(text: str) -> Iterator[Secret]:
     for match in QUERY_VALUE.finditer(text) if "=" in text else ():
         if any(char.isdigit() for char in match[1]):
-            yield Secret("url-token", *match.span(1), 1)
+            yield Secret(1, *match.span(1), "url-token")
     yield from _emails(text)
     for match in PHONE.finditer(text):
-        digits = sum(char.isdigit() for char in match[0])
-        if 8 <= digits <= 15 and not FICTION.search(match[0]):
-            yield Secret("phone", *match.span(), 5)
+        if 8 <= sum(char.isdigit() for char in match[0]) <= 15:
+            yield Secret(5, *match.span(), "phone")
     for pattern in (IPV4, IPV6):
         for match in pattern.finditer(text):
-            if _is_public(match[0]) and not VERSION_BEFORE.search(
+            if _is_somebodys(match[0]) and not VERSION_BEFORE.search(
                 text, max(0, match.start() - 16), match.start()
             ):
-                yield Secret("ip", *match.span(), 4)
+                yield Secret(4, *match.span(), "ip")
 
 
 def _emails(text: str) -> Iterator[Secret]:
@@ -228,20 +227,18 @@ def _emails(text: str) -> Iterator[Secret]:
     while at >= 0:
         domain = DOMAIN.match(text, at + 1)
         local = LOCAL_PART.search(text[max(0, at - MAX_LOCAL_PART) : at]) if domain else None
-        if domain and local and not NOBODY.search(domain[0]):
+        if domain and local and not NO_DOMAIN.search(domain[0]):
             start = at - len(local[0])
             is_ssh = local[0] == "git" and text[domain.end() : domain.end() + 1] in (":", "/")
             if not is_ssh and not URL_USER.search(text, max(0, start - MAX_LOCAL_PART), start):
-                yield Secret("email", start, domain.end(), 3)
+                yield Secret(3, start, domain.end(), "email")
         at = text.find("@", at + 1)
 
 
-def _is_public(address: str) -> bool:
-    """Whether somebody's machine answers there: no private, reserved or documentation range."""
+def _is_somebodys(address: str) -> bool:
+    """Whether it is an address, and one that tells whose machine it is."""
     try:
         ip = ipaddress.ip_address(address)
     except ValueError:
         return False
-    if isinstance(ip, ipaddress.IPv6Address):
-        return ip.is_global and ip in GLOBAL_UNICAST
-    return ip.is_global and not ip.is_multicast
+    return ip.version == 6 or not any(ip in network for network in EVERYBODYS)

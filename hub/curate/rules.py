@@ -11,7 +11,7 @@ import re
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from hub.curate.forbidden import find_terms, find_terms_in
+from hub.curate.forbidden import find_terms_in
 from hub.curate.fragments import DOUBTFUL
 from hub.curate.rows import PROSE, fences
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from tree_sitter import Node
 
+    from hub.config import Forbidden
+    from hub.curate.forbidden import Hit
     from hub.curate.rows import Code, Row
 
     Check = Callable[["Row"], "Iterator[Problem]"]
@@ -101,17 +103,20 @@ _SWALLOWED = re.compile(
 )
 
 
-def forbidden(row: Row) -> Iterator[Problem]:
-    """No term that says who or what wrote the code, in no string of the row."""
-    fix = "drop the row"
-    code = {} if row.task in PROSE or not row.language else {a.place: a for a in row.answers}
-    for hit in find_terms_in(row.data):
-        place = re.sub(r"\.(\d+)", r"[\1]", hit.place)
-        if place not in code:
-            yield Problem(f"{place}:{hit.line}", f"{hit.rule}: {hit.term!r}", fix)
-    for place, answer in code.items():  # where names of variables are none of ours
-        for hit in find_terms(answer.text, language=row.language):
-            yield Problem(f"{place}:{hit.line}", f"{hit.rule}: {hit.term!r}", fix)
+def forbidden_terms(row: Row, settings: Forbidden) -> list[Hit]:
+    """The terms that say who or what wrote the code; in code, names of variables are none."""
+    code = (
+        ()
+        if row.task in PROSE
+        else tuple(re.sub(r"\[(\d+)\]", r".\1", a.place) for a in row.answers)
+    )
+    return find_terms_in(
+        row.data,
+        language=row.language,
+        code=code,
+        everywhere=settings.everywhere,
+        extra=tuple(settings.terms),
+    )
 
 
 def structure(row: Row) -> Iterator[Problem]:
@@ -268,7 +273,6 @@ def type_hints(row: Row) -> Iterator[Problem]:
 
 
 RULES = (
-    Rule("forbidden", "error", forbidden),
     Rule("structure", "error", structure),
     Rule("encoding", "error", encoding),
     Rule("syntax", "error", syntax),

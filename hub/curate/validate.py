@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import re
 from typing import TYPE_CHECKING, Any
 
+from hub.config import Forbidden
 from hub.curate.conventions import convention_rules
 from hub.curate.rows import SHAPES, read_row
-from hub.curate.rules import RULES, Finding, Problem, Rule
+from hub.curate.rules import RULES, Finding, Problem, Rule, forbidden_terms
 from hub.errors import HubError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -27,13 +29,20 @@ FORMS = [" ".join(shape.columns) for shape in SHAPES]
 class Validator:
     """The rules, and what they remember of the rows before: a dataset has one of its own."""
 
-    def __init__(self, limits: Dataset, conventions: Sequence[Rule], count: Count | None) -> None:
+    def __init__(
+        self,
+        limits: Dataset,
+        conventions: Sequence[Rule],
+        count: Count | None,
+        terms: Forbidden | None = None,
+    ) -> None:
         """Check lengths against ``limits``, by ``count`` where there is one."""
-        self.limits, self.count = limits, count
+        self.limits, self.count, self.terms = limits, count, terms or Forbidden()
         self.seen: dict[bytes, str] = {}
         self.place = ""  # of the row at hand
+        forbidden = Rule("forbidden", "error", self._forbidden)
         length = Rule("length", "error", self._length)
-        self.rules = (*RULES, length, *conventions)
+        self.rules = (forbidden, *RULES, length, *conventions)
 
     @classmethod
     def from_config(cls, config: Config, folder: Path) -> Self:
@@ -44,7 +53,8 @@ class Validator:
         """
         name = config.dataset.tokenizer
         count = token_counter(name, folder) if name else None
-        return cls(config.dataset, convention_rules(config.conventions), count)
+        rules = convention_rules(config.conventions)
+        return cls(config.dataset, rules, count, config.forbidden)
 
     def findings(self, data: Any, number: int, file: str = "") -> list[Finding]:
         """What is wrong with a JSON value, row ``number`` of a file, in the order of the rules."""
@@ -65,6 +75,12 @@ class Validator:
         row = read_row(data)
         assert row is not None, data
         return next((r.name for r in self.rules if r.level == "error" and any(r.check(row))), "")
+
+    def _forbidden(self, row: Row) -> Iterator[Problem]:
+        """No string of the row says who or what wrote the code."""
+        for hit in forbidden_terms(row, self.terms):
+            place = re.sub(r"\.(\d+)", r"[\1]", hit.place)
+            yield Problem(f"{place}:{hit.line}", f"{hit.rule}: {hit.term!r}", "drop the row")
 
     def _length(self, row: Row) -> Iterator[Problem]:
         """A row is no longer than the model can read."""

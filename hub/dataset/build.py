@@ -29,7 +29,8 @@ from hub.dataset.remembered import digest
 from hub.dataset.report import page
 from hub.dataset.split import LEAK, SIDES, Shares, split
 from hub.dataset.tasks import TASKS, Material
-from hub.errors import HubError
+from hub.dataset.varying import WORTH, examples_of
+from hub.errors import FailedCheckError, HubError
 from hub.reporting import silent
 from hub.types import Message
 
@@ -38,11 +39,14 @@ if TYPE_CHECKING:
 
     from hub.config import Dataset
     from hub.curate.annotate import Annotation
-    from hub.dataset.checks import Check
+    from hub.dataset.checks import Check, Compliance
+    from hub.dataset.varying import Variant
     from hub.reporting import Progress
     from hub.types import Change, Example, Pattern, Vectors
 
 MANIFEST = "manifest.json"
+COMPLIANCE = "compliance.json"
+SHOWN = 20  # rows that are named where a strict build fails
 SHORT = 40  # tokens: of a shorter answer, the question decides too
 
 
@@ -69,6 +73,7 @@ class BuildReport:
     floor_shortfall: dict[str, int] = field(default_factory=dict)
     before: dict[str, int] = field(default_factory=dict)  # examples by category, unbalanced
     after: dict[str, int] = field(default_factory=dict)
+    private: dict[str, int] = field(default_factory=dict)  # findings by kind
     added: int = 0
     changed: int = 0
     removed: int = 0
@@ -93,6 +98,7 @@ class Ingredients:
     changes: Mapping[tuple[str, str], Sequence[Change]] = field(default_factory=dict)
     own: Sequence[Example] = ()  # hand-written and imported
     held_out: Sequence[str] = ()  # answers that no example may resemble
+    variants: Sequence[Variant] = ()
     vectors: Vectors | None = None  # of the patterns, in their order
 
 
@@ -102,12 +108,15 @@ def build(
     settings: Dataset,
     *,
     check: Check,
+    compliance: Compliance,
     facts: Mapping[str, Any],
+    strict: bool = False,
     progress: Progress = silent,
 ) -> BuildReport:
-    """Write the dataset; ``facts`` go into its manifest.
+    """Write the dataset; ``facts`` go into its manifest, ``compliance`` is what ``check`` found.
 
     Raises:
+        FailedCheckError: ``strict``, and an example has a forbidden term.
         HubError: a setting or ``out`` is wrong, or no example is left.
     """
     started = time.perf_counter()
@@ -115,6 +124,9 @@ def build(
     report = BuildReport(out=str(out))
     examples = list(_made(ingredients, settings, report, progress))
     examples = _checked(examples, check, settings, report, progress)
+    report.private = compliance.private_kinds()
+    if strict and compliance.forbidden:
+        raise FailedCheckError(_forbidden(compliance))
     examples = distinct(examples, report)
     if ingredients.held_out:
         examples = _decontaminated(examples, ingredients.held_out, report)
@@ -133,7 +145,9 @@ def build(
     report.after = _by_category([e for side in SIDES for e in found.sides[side]])
     if not sum(report.rows.values()):
         raise HubError(_nothing_left(report))
-    _write(out, found.sides, ingredients, settings.formats, options, report, facts)
+    facts = {**facts, "private": report.private}
+    told = compliance.to_json()
+    _write(out, found.sides, ingredients, settings.formats, options, report, facts, told)
     report.seconds = time.perf_counter() - started
     return report
 
@@ -170,17 +184,10 @@ def checked_options(out: Path, settings: Dataset) -> Options:
 def _made(
     ingredients: Ingredients, settings: Dataset, report: BuildReport, progress: Progress
 ) -> Iterator[Example]:
-    """The examples of every task, in the order of the patterns, then the team's own."""
-    patterns = sorted(ingredients.patterns, key=lambda p: (p.source, p.path, p.start_byte))
-    files: dict[tuple[str, str], list[Pattern]] = defaultdict(list)
-    for p in patterns:
-        files[p.source, p.path].append(p)
-    material = Material(
-        patterns={p.id: p for p in patterns},
-        files=files,
-        tests=ingredients.tests,
-        changes=ingredients.changes,
-    )
+    """The examples of every task, in the order of the patterns, then of variants, then the team's
+    own."""
+    material = Material.of(ingredients.patterns, ingredients.tests, ingredients.changes)
+    patterns = material.patterns.values()
     tasks = _tasks(settings.tasks)
     stage = Stage("made", 0)
     for done, p in enumerate(patterns):
@@ -191,16 +198,22 @@ def _made(
             continue
         for task in tasks:
             for example in TASKS[task](p, material, Random(f"{settings.seed} {task} {p.id}")):
-                known = ingredients.annotations.get(p.id)
                 stage.kept += 1
-                yield (
-                    example
-                    if known is None
-                    else replace(example, category=known.category, quality=known.quality)
-                )
+                yield _annotated(example, ingredients.annotations.get(p.id))
+    for variant in ingredients.variants:
+        known = ingredients.annotations.get(variant.pattern.id)
+        for example in examples_of(variant, tasks, material, settings.seed):
+            stage.kept += 1
+            yield _annotated(example, known, worth=WORTH)
     stage.kept += len(ingredients.own)
     report.stages.append(stage)
     yield from ingredients.own
+
+
+def _annotated(example: Example, known: Annotation | None, *, worth: float = 1.0) -> Example:
+    if known is None:
+        return example
+    return replace(example, category=known.category, quality=known.quality * worth)
 
 
 def _checked(
@@ -233,9 +246,9 @@ def distinct(examples: Sequence[Example], report: BuildReport) -> list[Example]:
     """Examples, in their order, without those that teach a task what a better one teaches."""
     stage = Stage("deduplicated", 0)
     drop: set[int] = set()
-    by_task: dict[str, list[int]] = defaultdict(list)
+    by_task: dict[tuple[str, str], list[int]] = defaultdict(list)
     for row, example in enumerate(examples):
-        by_task[example.task].append(row)
+        by_task[example.task, _lesson(example)].append(row)
     for rows in by_task.values():
         rows.sort(key=lambda row: _rank(examples[row]))
         sets = Sets.of(shingles(_telling(examples[row])) for row in rows)
@@ -266,6 +279,12 @@ def _telling(example: Example) -> list[str]:
     """The tokens an example is known by: its answer, and the question where that is short."""
     answer = tokens(example.completion[-1].content)
     return answer if len(answer) >= SHORT else tokens(example.prompt[-1].content) + answer
+
+
+def _lesson(example: Example) -> str:
+    """What tells examples apart however alike their code is: the bug explained, the name given."""
+    answer = example.completion[-1].content
+    return answer.partition("\n")[0] if example.task in ("fix", "name") else ""
 
 
 def _tasks(names: Sequence[str]) -> list[str]:
@@ -302,6 +321,15 @@ def _by_category(examples: Iterable[Example]) -> dict[str, int]:
     return dict(sorted(Counter(example.category for example in examples).items()))
 
 
+def _forbidden(compliance: Compliance) -> str:
+    found = compliance.forbidden
+    rows = len({each.where for each in found})
+    lines = [f"{rows} rows have a forbidden term; nothing was written", *map(str, found[:SHOWN])]
+    if len(found) > SHOWN:
+        lines.append(f"... and {len(found) - SHOWN} more")
+    return "\n  ".join(lines)
+
+
 def _nothing_left(report: BuildReport) -> str:
     told = [
         f"{stage.name}: {stage.kept} left"
@@ -319,6 +347,7 @@ def _write(
     options: Options,
     report: BuildReport,
     facts: Mapping[str, Any],
+    compliance: Mapping[str, Any],
 ) -> None:
     """The new folder beside the old one, then in its place."""
     out = out.resolve()
@@ -332,7 +361,10 @@ def _write(
                 _write_rows(folder, sides, name, options)
             _compare(out, new, report)
             examples = [example for side in sides.values() for example in side]
-            shown = page(out.name, ingredients, examples, report, ingredients.vectors)
+            _write_json(new / COMPLIANCE, compliance)
+            shown = page(
+                out.name, ingredients, examples, report, ingredients.vectors, compliance=compliance
+            )
             (new / "report.html").write_text(shown, encoding="utf-8")
             files = sorted(path for path in new.rglob("*") if path.is_file())
             manifest = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import statistics
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -25,10 +26,11 @@ def card(
     """README.md: the Hub's front matter, then composition, quality, provenance, and how it was
     made."""
     examples = [example for side in sides.values() for example in side]
-    licences = sorted({str(name) for name in manifest.get("licences", {}).values() if name})
+    licences = {manifest.get("licences", {}).get(e.source) or "" for e in examples}
+    licence = licences.pop() if len(licences) == 1 else ""
     head = {
         "language": ["en"],
-        "license": licences[0].lower() if len(licences) == 1 else "other",
+        "license": licence.lower() if re.fullmatch(r"[\w.+-]+", licence) else "other",
         "task_categories": ["text-generation"],
         "size_categories": [next((s for n, s in _SIZES if len(examples) < n), "n>1M")],
         "tags": ["code", *sorted({e.language for e in examples})],
@@ -77,6 +79,11 @@ def card(
                 for source, count in sorted(Counter(e.source for e in examples).items())
             ],
         ),
+        "## Compliance",
+        "What became of secrets and personal data is in the manifest under `privacy`; rows that "
+        "say which assistant wrote them were dropped. `compliance.json` names what was found "
+        "where, what is private by a keyed hash.",
+        _table(["private", "found"], manifest["private"].items() or [("nothing", 0)]),
         "## Files",
         _table(["file", "sha256"], [(f"`{p}`", f"`{d}`") for p, d in manifest["files"].items()]),
     ]

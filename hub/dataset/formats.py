@@ -104,6 +104,7 @@ def as_row(example: Example, format: str, options: Options) -> Row | None:
             "files": list(example.files),
             "patterns": list(example.patterns),
             "commit": example.commit,
+            "variant": example.variant,
         },
     }
 
@@ -111,7 +112,7 @@ def as_row(example: Example, format: str, options: Options) -> Row | None:
 def identity(example: Example) -> str:
     """What an example is called in every build: its task, and what it was made from."""
     made_of = [example.task, *example.files, example.symbol, example.commit, *example.patterns]
-    made_of.append(example.completion[0].content if not example.patterns else "")
+    made_of.append(example.completion[0].content if not example.patterns else example.variant)
     return hashlib.blake2b(json.dumps(made_of).encode(), digest_size=8).hexdigest()
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 POINTS = 4000  # on the map: more are a blot
 WIDTH, HEIGHT = 900, 560
 BINS = 24
+FORBIDDEN = 50  # terms in the table
 COLOURS = (
     "#4e79a7", "#f28e2b", "#e15759", "#76b7b2", "#59a14f", "#edc948", "#b07aa1", "#ff9da7",
     "#9c755f", "#86bcb6", "#d37295", "#8cd17d", "#b6992d", "#499894", "#79706e", "#a0cbe8",
@@ -41,6 +42,8 @@ def page(
     examples: Sequence[Example],
     report: BuildReport,
     vectors: Vectors | None,
+    *,
+    compliance: Mapping[str, Any],
 ) -> str:
     """The whole page.
 
@@ -62,6 +65,8 @@ def page(
         _histogram(lengths, "characters, logarithmic", log=True),
         "<h2>Quality</h2>",
         _histogram([e.quality for e in examples], "0 to 1"),
+        "<h2>Private data, forbidden terms, licences</h2>",
+        _compliance(compliance),
         "<h2>Largest groups of patterns that resemble each other</h2>",
         _clusters(ingredients),
     ]
@@ -130,6 +135,31 @@ def _histogram(values: Sequence[float], unit: str, *, log: bool = False) -> str:
         f"<p class=note>{unit}; from {ends[0]:,.4g} to {ends[-1]:,.4g}, median "
         f"{np.median(data):,.4g}</p>"
     )
+
+
+def _compliance(found: Mapping[str, Any]) -> str:
+    """What was found, how often; each row with a forbidden term; the licence of each source."""
+    actions = found["actions"]
+    private = [
+        (kind, count, actions.get(kind, actions["secrets"]))
+        for kind, count in found["private_kinds"].items()
+    ]
+    terms = [
+        (each["where"], f"{each['place']}, line {each['line']}", each["rule"])
+        for each in found["forbidden"]
+    ]
+    licences = [
+        (source, ", ".join(f"{each['spdx'] or 'unknown'} ({each['file']})" for each in licences))
+        for source, licences in found["licences"].items()
+    ]
+    parts = ["<p class=note>compliance.json says where each stands, what is private by hash.</p>"]
+    if private:
+        parts.append(_table(("private", "found", "action"), private))
+    if terms:
+        parts.append(f"<p>{len(terms):,} forbidden terms; their rows were dropped:</p>")
+        parts.append(_table(("row", "where", "what"), terms[:FORBIDDEN]))
+    parts.append(_table(("source", "licence"), [(s, told or "not found") for s, told in licences]))
+    return "".join(parts)
 
 
 def _clusters(ingredients: Ingredients) -> str:

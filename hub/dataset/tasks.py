@@ -10,10 +10,14 @@ from __future__ import annotations
 import functools
 import re
 import tomllib
+from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
+from hub.curate.bugs import inject
+from hub.curate.rename import mask_variable
+from hub.curate.trees import Unsuited
 from hub.dataset.infill import cut
 from hub.documentation import plain, undocumented
 from hub.syntax import PROSE, definition
@@ -21,9 +25,10 @@ from hub.types import Example, Message
 from hub.words import split_words
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from random import Random
 
+    from hub.curate.bugs import Bug
     from hub.types import Change, Infill, Pattern
 
     Task = Callable[["Pattern", "Material", "Random"], Iterator[Example]]
@@ -73,6 +78,20 @@ class Material:
     files: Mapping[tuple[str, str], Sequence[Pattern]]
     tests: Mapping[str, Sequence[str]] = field(default_factory=dict)
     changes: Mapping[tuple[str, str], Sequence[Change]] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        patterns: Iterable[Pattern],
+        tests: Mapping[str, Sequence[str]],
+        changes: Mapping[tuple[str, str], Sequence[Change]],
+    ) -> Self:
+        """The material that patterns are for each other, in the order of their files."""
+        ordered = sorted(patterns, key=lambda p: (p.source, p.path, p.start_byte))
+        files: dict[tuple[str, str], list[Pattern]] = defaultdict(list)
+        for p in ordered:
+            files[p.source, p.path].append(p)
+        return cls(patterns={p.id: p for p in ordered}, files=files, tests=tests, changes=changes)
 
 
 def implement(p: Pattern, material: Material, draw: Random) -> Iterator[Example]:
@@ -150,7 +169,13 @@ def explain(p: Pattern, material: Material, draw: Random) -> Iterator[Example]:
 
 
 def name(p: Pattern, material: Material, draw: Random) -> Iterator[Example]:
-    """Code without a name to the name: of a function, a class, or a constant."""
+    """Code without a name to the name: of a function, a class, a constant or a variable."""
+    hidden = None
+    if p.kind in FUNCTIONS and not p.part:
+        hidden = mask_variable(definition(p.text), p.language, draw, "<name>")
+    if hidden:
+        shown = _fenced(hidden[1], p.language)
+        yield _example("name", p, hidden[0], draw, variant="variable", kind="variable", code=shown)
     kind, called = p.kind, re.split(r"[.:#]", p.symbol)[-1]
     if kind == "module":
         found = _CONSTANT.findall(p.text)
@@ -163,6 +188,22 @@ def name(p: Pattern, material: Material, draw: Random) -> Iterator[Example]:
     if "<name>" in masked and called not in masked:
         shown = _fenced(masked, p.language)
         yield _example("name", p, called, draw, kind=kind, code=shown)
+
+
+def fix(p: Pattern, material: Material, draw: Random) -> Iterator[Example]:
+    """A function with one bug to what is wrong, and the function without it."""
+    if p.kind in FUNCTIONS and not p.part:
+        try:
+            bugs = inject(definition(p.text), p.language, str(draw.random()))
+        except Unsuited:
+            return
+        yield fix_of(p, draw.choice(bugs), draw)
+
+
+def fix_of(p: Pattern, bug: Bug, draw: Random) -> Example:
+    """The example of a bug that was made in a pattern's code."""
+    answer = f"{bug.explanation}\n\n{_fenced(definition(p.text), p.language)}"
+    return _example("fix", p, answer, draw, code=_fenced(bug.text, p.language))
 
 
 def refactor(p: Pattern, material: Material, draw: Random) -> Iterator[Example]:
@@ -221,7 +262,7 @@ TASKS: dict[str, Task] = {
     task.__name__: task
     for task in (
         implement, complete, next_line, next_import, next_declaration, tests, explain, name,
-        refactor, design, outline, standard, answer,
+        fix, refactor, design, outline, standard, answer,
     )
 }  # fmt: skip
 
@@ -242,6 +283,7 @@ def _example(
     answered_by: Pattern | None = None,
     infill: Infill | None = None,
     commit: str = "",
+    variant: str = "",
     **fields: str,
 ) -> Example:
     told = {"language": p.language, "kind": p.kind, "signature": p.signature}
@@ -262,6 +304,7 @@ def _example(
         files=tuple(dict.fromkeys(f"{shown.source}/{shown.path}" for shown in (stands, p))),
         patterns=tuple(dict.fromkeys((stands.id, p.id))),
         commit=commit,
+        variant=variant,
     )
 
 
