@@ -7,8 +7,8 @@
 `near` takes functions of the standard library and of installed packages, plants an edited copy of a
 tenth of them, and asks both for the pairs of Jaccard similarity .7 or more; the truth is an
 exhaustive join (prefix filtering, Bayardo et al. 2007). `semantic` plants one copy a function,
-renamed, reformatted or edited (mutants.py), and counts the copies that end in their function's
-cluster. `judged` finds the semantic duplicates of whole repositories (duplicates.toml) and counts
+renamed, reformatted or edited (mutants.py), and counts the pairs of which no more than one
+is kept. `judged` finds the semantic duplicates of whole repositories (duplicates.toml) and counts
 those that were judged right by hand (labels/duplicates.tsv); `--show` prints those that were not
 judged yet, to be read.
 """
@@ -216,10 +216,9 @@ def semantic(patterns: list[Pattern]) -> None:
     pairs = [(p, kind, copy) for p, kind, copy in planted if copy]
     everything = [*patterns, *(copy for _, _, copy in pairs)]
     report = find_duplicates(everything, encoded(everything))
-    cluster_of = {id_: i for i, c in enumerate(report.clusters) for id_ in c.ids}
     hits = defaultdict(list)
     for original, kind, copy in pairs:
-        hit = cluster_of.get(original.id, -1) == cluster_of.get(copy.id, -2)
+        hit = not {original.id, copy.id}.isdisjoint(report.dropped)
         long = min(body(original), body(copy)) >= BODY
         for name in (kind, "every kind"):
             hits[name].append((hit, long))
