@@ -297,7 +297,7 @@ class Hub:
         Raises:
             HubError: nothing is indexed, or there is no such dataset.
         """
-        from hub.building import find_gaps_in
+        from hub.augmenting import find_gaps_in
         from hub.dataset.checking import last_build
         from hub.reporting import silent
 
@@ -333,7 +333,7 @@ class Hub:
         Raises:
             HubError: nothing is indexed, no model is named, or it fails again and again.
         """
-        from hub.building import augment
+        from hub.augmenting import augment
         from hub.generator import EndpointGenerator
         from hub.reporting import silent
 
@@ -368,7 +368,7 @@ class Hub:
         Raises:
             HubError: nothing is indexed, or an unknown operation.
         """
-        from hub.building import vary_patterns
+        from hub.augmenting import vary_patterns
         from hub.reporting import silent
 
         self._follow_config()
@@ -397,7 +397,7 @@ class Hub:
         Raises:
             HubError: nothing is indexed, or there is no such dataset.
         """
-        from hub.building import fill_gaps
+        from hub.augmenting import fill_gaps
         from hub.dataset.checking import last_build
         from hub.reporting import silent
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import json
 from collections import defaultdict
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -14,25 +12,24 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from hub.curate.annotate import annotate
+from hub.curate.anonymize import anonymize
 from hub.curate.duplicates import find_duplicates
-from hub.curate.gaps import NEAREST, Made, find_gaps
+from hub.curate.gaps import Made
 from hub.curate.left_out import left_out
 from hub.curate.licences import licences_of, told
 from hub.curate.linking import link_tests
 from hub.curate.taxonomy import taxonomy_of
-from hub.curate.trees import GRAMMARS
 from hub.curate.validate import Validator
-from hub.dataset.build import MANIFEST, Ingredients, build, checked_options, standing
-from hub.dataset.checking import LAST_BUILD, answers_of, example_check, last_build, read_lines
+from hub.dataset.build import Ingredients, build, checked_options, standing
+from hub.dataset.checking import LAST_BUILD, answers_of, example_check, read_lines
 from hub.dataset.checks import Screen
-from hub.dataset.filling import Stock, fill
-from hub.dataset.generating import GENERATED, generate, generated
+from hub.dataset.generating import GENERATED, generated
 from hub.dataset.handwritten import read_handwritten
 from hub.dataset.importing import read_imported
 from hub.dataset.remembered import FOLDER, Remembered, digest, rules_digest
 from hub.dataset.split import SIDES
-from hub.dataset.tasks import FUNCTIONS, TASKS, Material
-from hub.dataset.varying import VARIANTS, read_variants, vary
+from hub.dataset.tasks import FUNCTIONS
+from hub.dataset.varying import VARIANTS, read_variants
 from hub.errors import HubError
 from hub.sources import source_root
 from hub.store.manifest import Manifest
@@ -43,15 +40,11 @@ if TYPE_CHECKING:
 
     from hub.config import Dataset
     from hub.curate.annotate import Annotation
-    from hub.curate.gaps import Gap
     from hub.dataset.build import BuildReport
-    from hub.dataset.filling import Filled
-    from hub.dataset.generating import GenerateReport
-    from hub.dataset.varying import VaryReport
     from hub.reporting import Progress
     from hub.search.retrieval import Retriever
     from hub.store.manifest import Source
-    from hub.types import Change, Generator, Pattern, Vectors
+    from hub.types import Change, Pattern, Vectors
     from hub.workspace import Workspace
 
 
@@ -91,7 +84,7 @@ def _build(
     strict: bool,
 ) -> BuildReport:
     checked_options(out, settings)
-    patterns, vectors = _read(retriever)
+    patterns, vectors = read_patterns(retriever)
     manifest = Manifest(workspace.manifest_path)
     try:
         sources = manifest.sources()
@@ -121,22 +114,22 @@ def _build(
             config,
             settings,
             retriever.store.state(),
-            _digest(patterns),
+            patterns_digest(patterns),
             digest(changes),
             digest(own, variants, held_out, sorted(applied.items()), licences),
         ).hex(),
-        "patterns": _digest(patterns),
+        "patterns": patterns_digest(patterns),
         "variants": digest(variants).hex(),
     }
     last = standing(out, facts["inputs"])
     if last and not strict:  # what is there may have dropped rows for which strict fails
         return last
-    found = _curated(workspace, patterns, vectors, progress)
+    found = curated(workspace, patterns, vectors, progress)
     screen = Screen(workspace.config.privacy, workspace.config.forbidden, patterns)
     screen.compliance.licences = licences
     progress("looking for private data", 0, 1)
     ingredients = Ingredients(
-        patterns=[screen.pattern(p) for p in patterns],
+        patterns=[_screened(p, screen, remembered) for p in patterns],
         annotations=found.annotations,
         tests=found.tests,
         clusters=found.clusters,
@@ -148,12 +141,14 @@ def _build(
         vectors=vectors,
     )
     validator = Validator.from_config(workspace.config, workspace.folder)
-    check = remembered.checked([screen.forbidden, screen.private, example_check(validator)])
+    checks = [screen.forbidden, screen.private, example_check(validator)]
+    if workspace.config.privacy.anonymize:
+        checks.insert(2, anonymize)
     report = build(
         ingredients,
         out,
         settings,
-        check=check,
+        check=remembered.checked(checks),
         compliance=screen.compliance,
         facts=facts,
         strict=strict,
@@ -164,8 +159,18 @@ def _build(
     return report
 
 
+def _screened(p: Pattern, screen: Screen, remembered: Remembered) -> Pattern:
+    """The pattern without private data; what had none before is not read again."""
+    if remembered.knows(p):
+        return p
+    clean = screen.pattern(p)
+    if clean == p and not screen.is_tainted(p):
+        remembered.add(p)
+    return clean
+
+
 @dataclass(frozen=True, slots=True)
-class _Curated:
+class Curated:
     """What is known of patterns beside their text and vectors."""
 
     annotations: dict[str, Annotation]
@@ -186,9 +191,10 @@ class _Curated:
         return sorted(found, key=lambda p: (-self.annotations[p.id].quality, p.id))
 
 
-def _curated(
+def curated(
     workspace: Workspace, patterns: Sequence[Pattern], vectors: Vectors, progress: Progress
-) -> _Curated:
+) -> Curated:
+    """Duplicates, links and annotations of patterns, whose unit vectors are in the same order."""
     duplicates = find_duplicates(patterns, vectors, progress=progress)
     clusters = {id_: n for n, cluster in enumerate(duplicates.clusters) for id_ in cluster.ids}
     applied = left_out(workspace.store_folder, {p.id for p in patterns})
@@ -204,110 +210,10 @@ def _curated(
         tested=tests,
         duplicated=stand_ins,
     )
-    return _Curated(annotations, tests, clusters, stand_ins)
+    return Curated(annotations, tests, clusters, stand_ins)
 
 
-def find_gaps_in(
-    workspace: Workspace, retriever: Retriever, dataset: Path, *, progress: Progress
-) -> list[Gap]:
-    """See :meth:`hub.api.Hub.gaps`."""
-    patterns, vectors = _read(retriever)
-    found = _curated(workspace, patterns, vectors, progress)
-    return _gaps(workspace, patterns, vectors, found, _made(dataset))
-
-
-def _gaps(
-    workspace: Workspace,
-    patterns: Sequence[Pattern],
-    vectors: Vectors,
-    found: _Curated,
-    made: Sequence[Made],
-    nearest: int = NEAREST,
-) -> list[Gap]:
-    """Gaps among the patterns that no other stands for: of a duplicate no example is missing."""
-    rows = [row for row, p in enumerate(patterns) if p.id not in found.stand_ins]
-    categories = {id_: known.category for id_, known in found.annotations.items()}
-    own = [patterns[row] for row in rows]
-    return find_gaps(
-        own, vectors[rows], categories, made, workspace.config.targets, nearest=nearest
-    )
-
-
-def augment(
-    workspace: Workspace,
-    retriever: Retriever,
-    generator: Generator,
-    *,
-    category: str,
-    limit: int,
-    jobs: Sequence[str],
-    progress: Progress,
-) -> GenerateReport:
-    """See :meth:`hub.api.Hub.augment`."""
-    patterns, vectors = _read(retriever)
-    found = _curated(workspace, patterns, vectors, progress)
-    covered: set[str] = set()
-    with contextlib.suppress(HubError):  # nothing was built yet
-        made = _made(last_build(workspace.store_folder))
-        covered = {id_ for each in made if each.task == "implement" for id_ in each.patterns}
-    wanted = [p for p in found.functions(patterns, category) if p.id not in covered]
-    return generate(
-        wanted[:limit], generator, workspace.folder / GENERATED, jobs=jobs, progress=progress
-    )
-
-
-def vary_patterns(
-    workspace: Workspace,
-    retriever: Retriever,
-    *,
-    ops: Sequence[str],
-    category: str,
-    limit: int,
-    progress: Progress,
-) -> VaryReport:
-    """See :meth:`hub.api.Hub.vary`."""
-    patterns, vectors = _read(retriever)
-    found = _curated(workspace, patterns, vectors, progress)
-    wanted = [p for p in found.functions(patterns, category) if p.language in GRAMMARS]
-    seed = workspace.config.dataset.seed
-    ledger = workspace.folder / VARIANTS
-    return vary(wanted[:limit], ledger, ops=ops, seed=seed, progress=progress)
-
-
-def fill_gaps(
-    workspace: Workspace,
-    retriever: Retriever,
-    dataset: Path,
-    *,
-    category: str,
-    progress: Progress,
-) -> list[Filled]:
-    """See :meth:`hub.api.Hub.fill_gaps`."""
-    patterns, vectors = _read(retriever)
-    found = _curated(workspace, patterns, vectors, progress)
-    made = _made(dataset)
-    gaps = _gaps(workspace, patterns, vectors, found, made, nearest=len(patterns))
-    used = {id_ for each in made for id_ in each.patterns}
-    covered: dict[str, list[Pattern]] = defaultdict(list)
-    for p in found.functions(patterns):
-        if p.id in used:
-            covered[found.annotations[p.id].category].append(p)
-    settings = workspace.config.dataset
-    variants = read_variants(workspace.folder / VARIANTS, patterns)
-    built = _manifest(dataset)
-    stock = Stock(
-        material=Material.of(patterns, found.tests, {}),
-        covered=covered,
-        tasks=settings.tasks or list(TASKS),
-        seed=settings.seed,
-        is_new=built.get("patterns") != _digest(patterns),
-        has_new_variants=built.get("variants") != digest(variants).hex(),
-    )
-    wanted = [gap for gap in gaps if gap.missing and category in ("", gap.category)]
-    return fill(wanted, stock, workspace.folder / VARIANTS, progress)
-
-
-def _made(dataset: Path) -> list[Made]:
+def made_of(dataset: Path) -> list[Made]:
     """What a dataset's examples are made of; each once, whatever its formats."""
     made = []
     for side in SIDES:
@@ -325,7 +231,7 @@ def _made(dataset: Path) -> list[Made]:
     return made
 
 
-def _read(retriever: Retriever) -> tuple[list[Pattern], Any]:
+def read_patterns(retriever: Retriever) -> tuple[list[Pattern], Any]:
     """All patterns in order of source, path and position, and their fast vectors."""
     retriever.store.reopen()
     retriever.store.state()  # refuses what another model or version wrote
@@ -341,15 +247,7 @@ def _place(p: Pattern) -> tuple[str, str, int]:
     return p.source, p.path, p.start_byte
 
 
-def _manifest(dataset: Path) -> dict[str, Any]:
-    """What a dataset's manifest says; nothing where it has none."""
-    try:
-        return dict(json.loads((dataset / MANIFEST).read_bytes()))
-    except (OSError, ValueError):
-        return {}
-
-
-def _digest(patterns: Iterable[Pattern]) -> str:
+def patterns_digest(patterns: Iterable[Pattern]) -> str:
     """A digest of patterns and where they stand."""
     return digest([digest(p) for p in patterns]).hex()
 

@@ -251,3 +251,20 @@ def test_validate_knows_the_terms_of_hub_toml(tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text(json.dumps(row))
     report = Hub.open(tmp_path, encoders=word_encoders()).validate(tmp_path / "rows.jsonl")
     assert report.findings["forbidden"] == 1
+
+
+def test_names_are_anonymised_on_request(hub: Hub, tmp_path: Path) -> None:
+    """Not one of the functions' own names is left; where none was asked for, all are there."""
+    hub.index([write_code(tmp_path / "code", files=6)])
+    hub.build_dataset(tmp_path / "plain")
+    folder = hub.workspace.folder
+    (folder / "hub.toml").write_text("[privacy]\nanonymize = true\n")
+    neutral = Hub.open(folder, encoders=hub.workspace.encoders).build_dataset(tmp_path / "neutral")
+    name = re.compile(r"(?:load|merge|filter|rotate|archive|publish|resolve|measure)_\w+_\d+_\d")
+    named = [
+        bool(name.search(json.dumps(row["completion"]))) for row in rows_of(tmp_path / "plain")
+    ]
+    assert any(named)
+    for row in rows_of(tmp_path / "neutral"):
+        assert not name.search(json.dumps([row["prompt"], row["completion"]])), row
+    assert neutral.stages[1].dropped["its answer is a name"] > 0

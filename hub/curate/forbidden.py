@@ -232,6 +232,7 @@ def _phrase(rule: str, phrase: str, lists: dict[str, list[str]]) -> _Phrase:
         entries = [entry for name in named for entry in lists[name]] or [part]
         parts.append(f"(?:{'|'.join(map(_words, entries))})")
         needed.append({_letters_of(entry) for entry in entries})
+    needed = [words for words in needed if b"" not in words]
     return _Phrase(rule, needed, re.compile(f"{START}{''.join(parts)}{END}"))
 
 

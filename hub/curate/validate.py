@@ -71,10 +71,14 @@ class Validator:
         ]
 
     def broken_rule(self, data: Any) -> str:
-        """The first error-level rule that a row of ours breaks by itself; "" if it breaks none."""
+        """The first error-level rule that a row of ours breaks by itself; "" if it breaks none.
+
+        Forbidden terms are looked for before, in what it was made of as well.
+        """
         row = read_row(data)
         assert row is not None, data
-        return next((r.name for r in self.rules if r.level == "error" and any(r.check(row))), "")
+        rules = (r for r in self.rules if r.level == "error" and r.name != "forbidden")
+        return next((rule.name for rule in rules if any(rule.check(row))), "")
 
     def _forbidden(self, row: Row) -> Iterator[Problem]:
         """No string of the row says who or what wrote the code."""

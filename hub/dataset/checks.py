@@ -115,6 +115,10 @@ class Screen:
             )
         return clean
 
+    def is_tainted(self, p: Pattern) -> bool:
+        """Whether :meth:`pattern` found a forbidden term in it."""
+        return p.id in self._tainted
+
     def forbidden(self, example: Example) -> Example | str:
         """Drops an example with a forbidden term in any string, or made of a pattern with one."""
         row, where = read_row(as_row(example, "prompt-completion", Options())), _named(example)

@@ -55,23 +55,32 @@ class Remembered:
         self.passed = {data[at : at + _SIZE] for at in range(0, len(data), _SIZE)}
         self.now: set[bytes] = set()
 
+    def knows(self, value: object) -> bool:
+        """Whether a value passed before; it is remembered further."""
+        key = digest(value)
+        if key in self.passed:
+            self.now.add(key)
+        return key in self.passed
+
+    def add(self, value: object) -> None:
+        """Remember that a value passed."""
+        self.now.add(digest(value))
+
     def checked(self, checks: Sequence[Check]) -> Check:
         """All checks in one; an example that passed them before passes."""
 
         def check(example: Example) -> Example | str:
-            key = digest(example)
-            if key in self.passed:
-                self.now.add(key)
+            if self.knows(example):
                 return example
-            found: Example | str = example
+            now = example
             for each in checks:
-                found = each(example)
+                found = each(now)
                 if isinstance(found, str):
                     return found
-                example = found
-            if digest(example) == key:  # what was mended is mended, and told, each time
-                self.now.add(key)
-            return example
+                now = found
+            if now == example:  # what was mended is mended, and told, each time
+                self.add(example)
+            return now
 
         return check
 

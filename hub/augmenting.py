@@ -1,0 +1,143 @@
+"""What a dataset lacks, and examples that fill it: by a model, by syntax trees, from neighbours."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+from hub.building import curated, made_of, patterns_digest, read_patterns
+from hub.curate.gaps import NEAREST, find_gaps
+from hub.curate.trees import GRAMMARS
+from hub.dataset.build import MANIFEST
+from hub.dataset.checking import last_build
+from hub.dataset.checks import Screen
+from hub.dataset.filling import Stock, fill
+from hub.dataset.generating import GENERATED, generate
+from hub.dataset.remembered import digest
+from hub.dataset.tasks import TASKS, Material
+from hub.dataset.varying import VARIANTS, read_variants, vary
+from hub.errors import HubError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from hub.building import Curated
+    from hub.curate.gaps import Gap, Made
+    from hub.dataset.filling import Filled
+    from hub.dataset.generating import GenerateReport
+    from hub.dataset.varying import VaryReport
+    from hub.reporting import Progress
+    from hub.search.retrieval import Retriever
+    from hub.types import Generator, Pattern, Vectors
+    from hub.workspace import Workspace
+
+
+def find_gaps_in(
+    workspace: Workspace, retriever: Retriever, dataset: Path, *, progress: Progress
+) -> list[Gap]:
+    """See :meth:`hub.api.Hub.gaps`."""
+    patterns, vectors = read_patterns(retriever)
+    found = curated(workspace, patterns, vectors, progress)
+    return _gaps(workspace, patterns, vectors, found, made_of(dataset))
+
+
+def _gaps(
+    workspace: Workspace,
+    patterns: Sequence[Pattern],
+    vectors: Vectors,
+    found: Curated,
+    made: Sequence[Made],
+    nearest: int = NEAREST,
+) -> list[Gap]:
+    """Gaps among the patterns that no other stands for: of a duplicate no example is missing."""
+    rows = [row for row, p in enumerate(patterns) if p.id not in found.stand_ins]
+    categories = {id_: known.category for id_, known in found.annotations.items()}
+    own = [patterns[row] for row in rows]
+    return find_gaps(
+        own, vectors[rows], categories, made, workspace.config.targets, nearest=nearest
+    )
+
+
+def augment(
+    workspace: Workspace,
+    retriever: Retriever,
+    generator: Generator,
+    *,
+    category: str,
+    limit: int,
+    jobs: Sequence[str],
+    progress: Progress,
+) -> GenerateReport:
+    """See :meth:`hub.api.Hub.augment`."""
+    patterns, vectors = read_patterns(retriever)
+    found = curated(workspace, patterns, vectors, progress)
+    covered: set[str] = set()
+    with contextlib.suppress(HubError):  # nothing was built yet
+        made = made_of(last_build(workspace.store_folder))
+        covered = {id_ for each in made if each.task == "implement" for id_ in each.patterns}
+    wanted = [p for p in found.functions(patterns, category) if p.id not in covered]
+    screen = Screen(workspace.config.privacy, workspace.config.forbidden)
+    asked = [screen.pattern(p) for p in wanted[:limit]]  # secrets do not go to an endpoint
+    return generate(asked, generator, workspace.folder / GENERATED, jobs=jobs, progress=progress)
+
+
+def vary_patterns(
+    workspace: Workspace,
+    retriever: Retriever,
+    *,
+    ops: Sequence[str],
+    category: str,
+    limit: int,
+    progress: Progress,
+) -> VaryReport:
+    """See :meth:`hub.api.Hub.vary`."""
+    patterns, vectors = read_patterns(retriever)
+    found = curated(workspace, patterns, vectors, progress)
+    wanted = [p for p in found.functions(patterns, category) if p.language in GRAMMARS]
+    seed = workspace.config.dataset.seed
+    ledger = workspace.folder / VARIANTS
+    return vary(wanted[:limit], ledger, ops=ops, seed=seed, progress=progress)
+
+
+def fill_gaps(
+    workspace: Workspace,
+    retriever: Retriever,
+    dataset: Path,
+    *,
+    category: str,
+    progress: Progress,
+) -> list[Filled]:
+    """See :meth:`hub.api.Hub.fill_gaps`."""
+    patterns, vectors = read_patterns(retriever)
+    found = curated(workspace, patterns, vectors, progress)
+    made = made_of(dataset)
+    gaps = _gaps(workspace, patterns, vectors, found, made, nearest=len(patterns))
+    used = {id_ for each in made for id_ in each.patterns}
+    covered: dict[str, list[Pattern]] = defaultdict(list)
+    for p in found.functions(patterns):
+        if p.id in used:
+            covered[found.annotations[p.id].category].append(p)
+    settings = workspace.config.dataset
+    variants = read_variants(workspace.folder / VARIANTS, patterns)
+    built = _manifest(dataset)
+    stock = Stock(
+        material=Material.of(patterns, found.tests, {}),
+        covered=covered,
+        tasks=settings.tasks or list(TASKS),
+        seed=settings.seed,
+        is_new=built.get("patterns") != patterns_digest(patterns),
+        has_new_variants=built.get("variants") != digest(variants).hex(),
+    )
+    wanted = [gap for gap in gaps if gap.missing and category in ("", gap.category)]
+    return fill(wanted, stock, workspace.folder / VARIANTS, progress)
+
+
+def _manifest(dataset: Path) -> dict[str, Any]:
+    """What a dataset's manifest says; nothing where it has none."""
+    try:
+        return dict(json.loads((dataset / MANIFEST).read_bytes()))
+    except (OSError, ValueError):
+        return {}
