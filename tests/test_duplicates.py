@@ -190,8 +190,8 @@ def test_a_renamed_and_reformatted_copy_has_the_same_words() -> None:
     [
         ("go", "func Add(a int, b []T) T {\n\tx, err := a.Do(b)\n\treturn x.Sum(err)\n}",
          "func Plus(n int, m []T) T { // adds\n\tv, e := n.Do(m)\n\treturn v.Sum(e)\n}"),
-        ("typescript", "const Add = (a, b) => { const x = a.do(b); return x ?? b; };",
-         "const Plus = (n, m) => {\n  /* adds */\n  const v = n.do(m)\n  return v ?? m\n}"),
+        ("typescript", "const Add = (a, ...b) => { const x = a.do(...b); return x ?? b; };",
+         "const Plus = (n, ...m) => {\n  /* adds */\n  const v = n.do(...m)\n  return v ?? m\n}"),
         ("rust", "fn Add<'a>(s: &'a str) -> char { let c = s.first(); c.or('x') }",
          "fn Plus<'a>(t: &'a str) -> char { let d = t.first(); d.or('x') }"),
         ("java", "int Add(List<Foo> all, int n) { for (Foo x : all) { n += x.size(); } return n; }",

@@ -290,7 +290,7 @@ def test_only_files_for_tests_hold_tests_and_nothing_in_them_is_exercised():
         }
     )
     assert [p.symbol for p in found if is_test(p)] == ["test_a"]
-    assert [p.symbol for p in found if in_test_file(p)] == ["test_a", "helper"]
+    assert [p.symbol for p in found if in_test_file(p)] == ["test_a", "helper", "test_it"]
     assert link_tests(found) == {}
 
 

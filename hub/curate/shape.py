@@ -43,7 +43,7 @@ _CHARACTER = r"'(?:\\[^'\n]+|[^'\\\n])'"  # Rust's other apostrophes are lifetim
 _PREFIX = r"(?:\b[rRbBuUfF]{1,2}(?=[\"']))?"
 _HASH_COMMENTS = rf"^[ \t]*[rRbBuU]{{0,2}}(?:{_TRIPLE})|\#.*"  # and docstrings
 _SLASH_COMMENTS = r"/\*(?s:.*?)(?:\*/|\Z)|//.*"
-_MARK = r"(?P<mark>->|::|\?\.|[=!<>:]=|=>|[^\w\s])"
+_MARK = r"(?P<mark>\.\.\.|->|::|\?\.|[=!<>:]=|=>|[^\w\s])"
 _NUMBER = r"\b\d[\w.]*(?:(?<=[eE])[-+]\d+)?"
 _CODE = rf"(?P<line>(?<!,)\n)|(?P<number>{_NUMBER})|(?P<name>[^\W\d][\w$]*)|{_MARK}"
 _INTERPOLATED = re.compile(r"\{[^{}]*\}")
@@ -53,6 +53,7 @@ _DEFINERS = frozenset({"def", "func", "function", "fn", "fun", "lambda"})
 _BINDERS = frozenset({"let", "const", "var", "mut", "class"})
 _LOOPS = frozenset({"for", "const", "let", "var"})  # what stands before names and `in` or `of`
 _OPENING, _CLOSING = frozenset("([{"), frozenset(")]}")
+_STARS = frozenset({"*", "&", "..."})
 _BODY = frozenset({"{", "=>"})
 _BETWEEN = frozenset("(),[]{}*&:")  # among names that are bound at once, and before a type
 _TYPE_ENDS = frozenset(">]*&")
@@ -170,7 +171,7 @@ def _parameters(tokens: Sequence[Token], start: int) -> Iterator[int]:
     """Places of names that follow a bracket or a comma, up to where the body begins."""
     depth, outer, before = 0, "", "," if start else ""
     for at, (kind, token) in enumerate(tokens[start : start + HEADER], start):
-        if kind == "line" or (token in "*&" and before in ("(", ",")):
+        if kind == "line" or (token in _STARS and before in ("(", ",")):
             continue
         if depth < 0 or (depth == 0 and (token in _BODY or token == ":")):
             return
