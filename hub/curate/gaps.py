@@ -198,9 +198,10 @@ class _Finder:
         cosines = self.vectors[rows] @ middle
         order = sorted(range(len(rows)), key=lambda i: (-cosines[i], self.patterns[rows[i]].id))
         nearest = tuple(self._near(rows[i], float(cosines[i])) for i in order[: self.nearest])
-        has_code = any(
-            language in ("", self.patterns[row].language) for row in self.rows.get(category, ())
-        )
+        members = (self.patterns[row] for row in self.rows.get(category, ()))
+        has_code = any(language in ("", p.language) for p in members)
+        if kind == "one-sided":
+            has_code = bool(nearest)  # variants of what is covered are of the same files
         verb = "augment --fill-gaps" if has_code else "examples new"
         return Gap(
             kind=kind, category=category, task=task, language=language, have=have, missing=missing,
