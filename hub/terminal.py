@@ -190,7 +190,7 @@ def build_summary(report: BuildReport) -> str:
         ("test rows", report.test_shortfall),
         ("examples to its floor", report.floor_shortfall),
     ):
-        lines += [f"  short        {count:7} {what}: {name}" for name, count in short.items()]
+        lines += [f"  short of     {count:7} {what}: {name}" for name, count in short.items()]
     return "\n".join([*lines, f"read {report.out}/report.html"])
 
 

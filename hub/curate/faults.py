@@ -174,7 +174,20 @@ def _release(node: Node) -> Fault | None:
     function = text_of(node.child_by_field_name("function"))
     if not block.endswith("block") or not _RELEASED.fullmatch(function):
         return None
+    if _is_managed(statement, function.partition(".")[0]):
+        return None
     return _left_out(statement, f"{_quoted(node)} is missing")
+
+
+def _is_managed(node: Node, name: str) -> bool:
+    """Whether a ``with`` around it closes what has the name."""
+    managed = re.compile(rf"(?:\bas |^(?:with_clause)? *){re.escape(name)}\b")
+    around = node.parent
+    while around:
+        if around.type == "with_statement" and managed.search(text_of(_first(around))):
+            return True
+        around = around.parent
+    return False
 
 
 def _await(node: Node) -> Fault | None:

@@ -127,7 +127,7 @@ def build(
     report.private = compliance.private_kinds()
     if strict and compliance.forbidden:
         raise FailedCheckError(_forbidden(compliance))
-    examples = distinct(examples, report)
+    examples = _answerable(distinct(examples, report), report)
     if ingredients.held_out:
         examples = _decontaminated(examples, ingredients.held_out, report)
     report.before = _by_category(examples)
@@ -267,6 +267,17 @@ def _decontaminated(
     kept = [example for row, example in enumerate(examples) if row not in leaks]
     reasons = Counter({"its answer resembles one of a held-out dataset": len(leaks)})
     report.stages.append(Stage("decontaminated", len(kept), +reasons))
+    return kept
+
+
+def _answerable(examples: Sequence[Example], report: BuildReport) -> list[Example]:
+    """Examples without those whose question has another answer elsewhere: nobody could know it."""
+    stage = Stage("answerable", 0)
+    asked = Counter(example.prompt for example in examples)
+    kept = [example for example in examples if asked[example.prompt] == 1]
+    stage.kept = len(kept)
+    stage.dropped["its question has another answer, too"] = len(examples) - len(kept)
+    report.stages.append(stage)
     return kept
 
 

@@ -193,6 +193,8 @@ def _check_file(
             return
         with atomic_path(path.resolve()) as target, target.open("wb") as file:
             file.writelines(rows())
+    except BrokenPipeError:
+        raise  # of standard output: the reader of findings has gone
     except OSError as error:
         raise HubError(f"{path}: {error.strerror or error}; nothing in it was changed") from error
 

@@ -112,7 +112,9 @@ def as_row(example: Example, format: str, options: Options) -> Row | None:
 def identity(example: Example) -> str:
     """What an example is called in every build: its task, and what it was made from."""
     made_of = [example.task, *example.files, example.symbol, example.commit, *example.patterns]
-    made_of.append(example.completion[0].content if not example.patterns else example.variant)
+    made_of.append(example.variant)
+    if example.commit or not example.patterns:  # a commit may change several functions of a name
+        made_of += [turn.content for turn in example.prompt + example.completion]
     return hashlib.blake2b(json.dumps(made_of).encode(), digest_size=8).hexdigest()
 
 

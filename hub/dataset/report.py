@@ -81,8 +81,9 @@ def _summary(report: BuildReport, patterns: int) -> str:
     sides = ", ".join(f"{side} {count:,}" for side, count in report.rows.items() if count)
     total = sum(report.rows.values())
     return (
-        f"<p>{total:,} examples ({sides}) of {patterns:,} patterns. Since the build before: "
-        f"{report.added:,} added, {report.changed:,} changed, {report.removed:,} removed.</p>"
+        f"<p>{total:,} examples ({sides}) of {patterns:,} patterns. Since the dataset "
+        f"that was there: {report.added:,} added, {report.changed:,} changed, "
+        f"{report.removed:,} removed.</p>"
     )
 
 

@@ -1,8 +1,8 @@
 """Examples to train, validation and test sides that share nothing.
 
-A file's side follows from its name alone, so that it stays where it is when data is added. What
-would tie two sides together, a commit, a near-duplicate, an example that shows files of both, loses
-its training side.
+A file's side follows from its name alone, so that it stays where it is when data is added; a file
+of tests goes with the file that it tests most. What would tie two sides together, a commit, a
+near-duplicate, an example that shows files of both, loses its training side.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 SIDES = ("train", "validation", "test")
 LEAK = 0.5  # Jaccard similarity of completions from which one side knows the other's answer
+MOSTLY = 0.5  # share of a file's rows that makes it a file of a category
 LARGEST_TEST = 1 / 3  # of a category's rows, that its test side may take to have enough
 
 
@@ -53,10 +54,12 @@ def split(
 
     ``clusters`` numbers the patterns that resemble each other, by pattern id.
     """
-    reach = _reach(examples, shares, seed)
+    owners = _owners(examples)
+    reach = _reach(examples, owners, shares, seed)
     found = Split({side: [] for side in SIDES})
     for example in examples:
-        sides = {_side(file, reach, shares, seed) for file in example.files}
+        units = {owners.get(file, file) for file in example.files}
+        sides = {_side(unit, reach, shares, seed) for unit in units}
         if len(sides) > 1:
             found.dropped["shows files of two sides"] += 1
         else:
@@ -71,34 +74,60 @@ def split(
     return found
 
 
-def _reach(examples: Iterable[Example], shares: Shares, seed: int) -> dict[str, float]:
+def _owners(examples: Iterable[Example]) -> dict[str, str]:
+    """By file of tests, the file that most of its tests in examples exercise."""
+    exercised: dict[str, Counter[str]] = defaultdict(Counter)
+    for example in examples:
+        if example.task == "tests":
+            exercised[example.files[0]][example.files[-1]] += 1
+    return {
+        file: max(sorted(counts), key=counts.__getitem__)
+        for file, counts in exercised.items()
+        if not counts.keys() & exercised.keys()  # a file of tests owns none
+    }
+
+
+def _reach(
+    examples: Iterable[Example], owners: Mapping[str, str], shares: Shares, seed: int
+) -> dict[str, float]:
     """By file, the end of the interval in which it is on the test side.
 
-    That is the share; or more for files that are mostly of a category that would have too few rows.
+    That is the share; or more, for a category that would have too few rows: for files that are
+    mostly of it, until it has enough, and for others until it has its share.
     """
     reach: dict[str, float] = defaultdict(lambda: shares.test)
     if not shares.test:
         return reach
     counts: dict[str, Counter[str]] = defaultdict(Counter)  # rows by file and category
     for example in examples:
-        counts[example.files[0]][example.category] += 1
+        counts[owners.get(example.files[0], example.files[0])][example.category] += 1
     at = {file: bucket(f"{seed} {file}") for file in counts}
-    tested, totals = Counter[str](), Counter[str]()
-    more: dict[str, list[str]] = defaultdict(list)
-    for file in sorted(counts, key=lambda file: (at[file], file)):
+    order = sorted(counts, key=lambda file: (at[file], file))
+    totals, tested = Counter[str](), Counter[str]()
+    for file in order:
         totals.update(counts[file])
         if at[file] < shares.test:
             tested.update(counts[file])
-        else:
-            more[max(sorted(counts[file]), key=counts[file].__getitem__)].append(file)
-    for category in sorted(more):
-        for file in more[category]:
-            enough = tested[category] >= shares.min_test
+
+    def grow(category: str, files: Iterable[str], enough: float) -> None:
+        for file in files:
             after = tested[category] + counts[file][category]
-            if enough or after > totals[category] * LARGEST_TEST:
-                break
-            reach[file] = at[file] + 1e-12
-            tested.update(counts[file])
+            if tested[category] >= enough:
+                return
+            if at[file] >= reach[file] and after <= totals[category] * LARGEST_TEST:
+                reach[file] = at[file] + 1e-12
+                tested.update(counts[file])
+
+    def part(file: str, category: str) -> float:
+        return counts[file][category] / counts[file].total()
+
+    for category in sorted(totals):
+        mostly = [file for file in order if part(file, category) > MOSTLY]
+        grow(category, mostly, shares.min_test)
+    for category in sorted(totals):
+        some = [file for file in order if counts[file][category]]
+        some.sort(key=lambda file: -part(file, category))
+        grow(category, some, min(shares.min_test, shares.test * totals[category]))
     return reach
 
 

@@ -58,6 +58,7 @@ _MODULE_DOC = {
     "rust": re.compile(r"\A\s*((?:[ \t]*//![^\n]*\n)+)"),
     "go": re.compile(r"(?:\A|\n\n)((?://[^\n]*\n)+)package "),
 }
+_LICENCE = re.compile(r"(?i)copyright|licen[cs]ed? under|SPDX|all rights reserved")
 _DESIGN = re.compile(r"(?i)(?:^|/)(?:readme|architecture|design|overview)[^/]*$")
 _HEADING = re.compile(
     r"\A\s*(?:#{1,6}[^\n]*|(?:([^\w\s])\1+[ \t]*\n)?[^\n]+\n([^\w\s])\2{2,}[ \t]*)(?:\n|\Z)"
@@ -130,7 +131,7 @@ def next_line(p: Pattern, material: Material, draw: Random) -> Iterator[Example]
 
 def next_import(p: Pattern, material: Material, draw: Random) -> Iterator[Example]:
     """The first imports of a file to the next one."""
-    lines = [line for line in p.text.splitlines() if _IMPORT.match(line)]
+    lines = [line for line in p.text.splitlines() if _imports(line)]
     if p.kind == "module" and len(lines) > MIN_LINES:
         at = draw.randrange(2, len(lines))
         shown = _fenced("\n".join(lines[max(0, at - MAX_CONTEXT) : at]), p.language)
@@ -185,7 +186,8 @@ def name(p: Pattern, material: Material, draw: Random) -> Iterator[Example]:
     if len(split_words(called)) < 2 or called.startswith("__"):
         return  # one word may be anything; what the language prescribes is no choice
     masked = re.sub(_WHOLE_NAME.format(re.escape(called)), "<name>", definition(p.text))
-    if "<name>" in masked and called not in masked:
+    enough = len(split_words(masked)) >= 3 * MIN_WORDS
+    if "<name>" in masked and called not in masked and enough:
         shown = _fenced(masked, p.language)
         yield _example("name", p, called, draw, kind=kind, code=shown)
 
@@ -218,7 +220,7 @@ def refactor(p: Pattern, material: Material, draw: Random) -> Iterator[Example]:
                 draw,
                 commit=change.commit,
                 subject=change.subject.rstrip("."),
-                intent=change.intent,
+                intent=change.intent.replace("other", "maintenance"),
                 code=shown,
             )
 
@@ -336,6 +338,8 @@ def _module_description(p: Pattern) -> str:
     if p.language != "python":
         said = re.sub(r"^[ \t]*//!?[ ]?", "", said, flags=re.MULTILINE)
     paragraph = plain(said.strip().split("\n\n")[0])
+    if _LICENCE.search(paragraph):
+        return ""
     return paragraph if len(split_words(paragraph)) >= 2 * MIN_WORDS else ""
 
 
@@ -358,9 +362,15 @@ def _imports_above(p: Pattern, material: Material) -> str:
     lines = [
         line.strip()
         for line in head.text.splitlines()
-        if _IMPORT.match(line) and used & set(re.findall(r"[A-Za-z_$][\w$]*", line)) - _KEYWORDS
+        if _imports(line) and used & set(re.findall(r"[A-Za-z_$][\w$]*", line)) - _KEYWORDS
     ][:MAX_CONTEXT]
     return f"\n\nThe file imports:\n\n{_fenced(chr(10).join(lines), p.language)}" if lines else ""
+
+
+def _imports(line: str) -> bool:
+    """Whether a line is an import, all of it."""
+    whole = all(line.count(a) == line.count(b) for a, b in ("()", "{}", "[]"))
+    return bool(_IMPORT.match(line)) and whole and not line.endswith("\\")
 
 
 _KEYWORDS = frozenset("import from use using require const as include static type".split())  # noqa: SIM905
