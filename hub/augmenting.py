@@ -8,9 +8,9 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from hub.building import curated, made_of, patterns_digest, read_patterns
+from hub.config import MANIFEST
 from hub.curate.gaps import NEAREST, find_gaps
 from hub.curate.trees import GRAMMARS
-from hub.dataset.build import MANIFEST
 from hub.dataset.checking import last_build
 from hub.dataset.checks import Screen
 from hub.dataset.filling import Stock, fill

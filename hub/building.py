@@ -35,7 +35,7 @@ from hub.sources import source_root
 from hub.store.manifest import Manifest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from hub.config import Dataset
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from hub.reporting import Progress
     from hub.search.retrieval import Retriever
     from hub.store.manifest import Source
-    from hub.types import Change, Pattern, Vectors
+    from hub.types import Change, Example, Pattern, Vectors
     from hub.workspace import Workspace
 
 
@@ -128,6 +128,8 @@ def _build(
     screen = Screen(workspace.config.privacy, workspace.config.forbidden, patterns)
     screen.compliance.licences = licences
     progress("looking for private data", 0, 1)
+    screen.learn(_texts(patterns, own, changes))
+    remembered.secrets = screen.knows
     ingredients = Ingredients(
         patterns=[_screened(p, screen, remembered) for p in patterns],
         annotations=found.annotations,
@@ -157,6 +159,21 @@ def _build(
     remembered.save()
     (workspace.store_folder / LAST_BUILD).write_text(str(out.resolve()), encoding="utf-8")
     return report
+
+
+def _texts(
+    patterns: Iterable[Pattern],
+    own: Iterable[Example],
+    changes: Mapping[tuple[str, str], Iterable[Change]],
+) -> Iterator[str]:
+    """All that examples are made of."""
+    for p in patterns:
+        yield p.text
+    for example in own:
+        yield from (turn.content for turn in example.prompt + example.completion)
+    for file in changes.values():
+        for change in file:
+            yield from (change.before, change.after, change.subject)
 
 
 def _screened(p: Pattern, screen: Screen, remembered: Remembered) -> Pattern:

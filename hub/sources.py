@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hub.config import CONFIG_NAME
+from hub.config import COMPLIANCE, CONFIG_NAME, EXAMPLES, MANIFEST, REPORT
 from hub.errors import HubError
 from hub.store.manifest import Manifest, Source
 from indexers.code import CHUNKER_VERSION
-from indexers.files import list_files
+from indexers.files import Skip, list_files
 from indexers.git import clone_or_update, is_git_url, mask_url
 
 if TYPE_CHECKING:
@@ -138,7 +138,41 @@ def list_source(workspace: Workspace, location: str) -> Listing:
 
 def _listing(workspace: Workspace, root: Path) -> Listing:
     files = workspace.config.files
-    return list_files(root, include=files.include, exclude=files.exclude, max_bytes=files.max_bytes)
+    listing = list_files(
+        root, include=files.include, exclude=files.exclude, max_bytes=files.max_bytes
+    )
+    return _without_own(listing, workspace.folder / EXAMPLES)
+
+
+def _without_own(listing: Listing, examples: Path) -> Listing:
+    """Without what is made of patterns: a dataset that is indexed would be made of itself."""
+    listed = {entry.path for entry in listing.files} | {skip.path for skip in listing.skipped}
+    datasets = [
+        path.removesuffix(COMPLIANCE)
+        for path in sorted(listed)
+        if path.endswith(f"/{COMPLIANCE}")
+        and {path.removesuffix(COMPLIANCE) + name for name in (MANIFEST, REPORT)} <= listed
+    ]
+    skipped = [Skip(folder, "dataset") for folder in datasets]
+    files = []
+    for entry in listing.files:
+        path = listing.root / entry.path
+        if path.suffix == ".md" and path.is_relative_to(examples) and _has_front_matter(path):
+            skipped.append(Skip(entry.path, "example"))
+        elif not entry.path.startswith(tuple(datasets)):
+            files.append(entry)
+    skipped += [skip for skip in listing.skipped if not skip.path.startswith(tuple(datasets))]
+    return replace(
+        listing, files=tuple(files), skipped=tuple(sorted(skipped, key=lambda skip: skip.path))
+    )
+
+
+def _has_front_matter(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(3) == b"---"
+    except OSError:
+        return False
 
 
 def _list(workspace: Workspace, name: str, location: str) -> Located:

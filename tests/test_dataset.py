@@ -480,12 +480,16 @@ def test_a_file_stays_on_its_side_when_data_is_added() -> None:
 def test_the_test_side_grows_until_a_category_has_enough_or_says_what_is_missing() -> None:
     large = [example(n, category="large") for n in range(400)]
     small = [example(n, category="small") for n in range(400, 490)]
-    found = split([*large, *small], Shares(test=0.05, min_test=30))
+    found = split([*large, *small], Shares(min_test=20))
     tested = Counter(e.category for e in found.sides["test"])
-    assert tested == {"large": 30, "small": 30}
+    assert tested["small"] == 20
+    assert tested["large"] > 20
     assert found.shortfall == {}
-    lacking = split([*large, *small], Shares(test=0.05, min_test=50))
-    assert lacking.shortfall == {"small": 20}  # a third of its rows is the most that is held out
+    lacking = split([*large, *small], Shares(min_test=50))
+    tested = Counter(e.category for e in lacking.sides["test"])
+    assert 20 < tested["small"] <= 30  # a third of a category is the most that is held out
+    assert lacking.shortfall["small"] == 50 - tested["small"]
+    assert tested.total() <= 1.5 * 0.1 * 490  # and half as much again of all rows
 
 
 def test_what_resembles_a_held_out_dataset_is_dropped_and_counted(
@@ -524,3 +528,31 @@ def test_what_dedup_leaves_out_is_in_no_dataset_until_its_file_is_deleted(
     assert first not in made("out")
     record.unlink()
     assert first in made("out")
+
+
+def test_neither_a_dataset_nor_what_people_wrote_for_one_is_indexed(
+    hub: Hub, tmp_path: Path
+) -> None:
+    """A hub in its own project stays as it is, however often it is built and indexed."""
+    project = write_code(hub.workspace.folder, files=8)
+    (project / "examples").mkdir()
+    (project / "examples" / "README.md").write_text(
+        "# Examples\n\nHow to run all of them, in turn.\n"
+    )
+    (project / "examples" / "mine.md").write_text(
+        "---\ncategory: io\ntask: answer\n---\n# Prompt\nHow is a file closed?\n"
+        "# Completion\nBy the block that opened it, when the block ends.\n"
+    )
+    hub.index([project])
+    first = hub.build_dataset(project / "out")
+    before = hub.status().patterns
+    hub.index()
+    assert hub.status().patterns == before
+    assert hub.build_dataset(project / "out").rows == first.rows
+    paths = {
+        r["provenance"]["path"]
+        for side in ("train", "test")
+        for r in rows_of(project / "out", side)
+    }
+    assert "mine.md" in paths
+    assert not any(path.startswith(("out/", "examples/mine")) for path in paths)

@@ -90,7 +90,7 @@ def test_prompt_and_completion_may_be_in_the_front_matter(tmp_path: Path) -> Non
 
 
 WRONG = [
-    ("no front", 1, "no front matter"),
+    ("# Prompt\nno front", 1, "no front matter"),
     ("---\ncategory: x\ntask: y\n", 1, "no front matter"),
     ("---\ncategory: x\ntask: [y\n---\n# Prompt\n", 4, "the front matter is no YAML"),
     ("---\ncategory: x\n\ttask: y\n---\n", 3, "cannot start any token"),
@@ -117,7 +117,7 @@ def test_what_is_wrong_is_named_by_file_and_line(
 
 
 def test_every_wrong_file_is_named_at_once(tmp_path: Path) -> None:
-    written(tmp_path, "x", "1.md")
+    written(tmp_path, "# Prompt\nx", "1.md")
     written(tmp_path, WRITTEN, "2.md")
     (tmp_path / "examples/3.md").write_bytes(b"---\ncaf\xe9: x\n---\n")
     with pytest.raises(HubError) as caught:
@@ -304,3 +304,8 @@ def test_the_command_says_what_was_kept(tmp_path: Path) -> None:
     assert "dropped placeholder 1" in result.output
     result = CliRunner().invoke(main, [*arguments, "--json"])
     assert json.loads(result.stdout)["dropped"] == {"placeholder": 1}
+
+
+def test_a_page_of_the_project_is_no_example(tmp_path: Path) -> None:
+    written(tmp_path, "# Examples\n\nHow to run them.\n", "README.md")
+    assert read_handwritten(tmp_path) == []

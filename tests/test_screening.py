@@ -80,6 +80,37 @@ def test_no_piece_of_a_planted_secret_is_in_a_dataset(hub: Hub, tmp_path: Path) 
     assert len({name.split(".")[0] for name in planted}) == len(fakes)
 
 
+def test_a_secret_that_one_text_names_is_found_bare_in_others(hub: Hub, tmp_path: Path) -> None:
+    """In another file, in prose, in what people wrote: wherever it stands as a word."""
+    code = write_code(tmp_path / "code", files=4)
+    value = "wJalrXUtn" + "FEMI/K7MDENG/bPxRfi" + "3YQ9"
+    word = "tr0ub" + "ador77"
+    (code / "settings.py").write_text(
+        f'def connect(host):\n    """Connects to the host that was named, as ever."""\n'
+        f'    aws_secret_access_key = "{value}"\n    password = "{word}"\n    return host\n'
+    )
+    (code / "usage.py").write_text(
+        f'def explain(host):\n    """For example {value} is what we use; see also {word}."""\n'
+        "    found = host.lookup()\n    return found\n"
+    )
+    (code / "README.md").write_text(
+        f"# Use\n\n## Log in\n\nAsk about {word}, and about {value}. It "
+        "is the same on every machine that we have ever had here.\n"
+    )
+    folder = hub.workspace.folder
+    (folder / "examples").mkdir()
+    (folder / "examples" / "mine.md").write_text(
+        "---\ncategory: io\ntask: answer\nlanguage: text\n---\n\n# Prompt\n\nHow do we log in?\n\n"
+        f"# Completion\n\nUse {word} and send it to the team's host.\n"
+    )
+    hub.index([code])
+    hub.build_dataset(tmp_path / "out")
+    written = "".join(p.read_text() for p in (tmp_path / "out").rglob("*") if p.is_file())
+    assert "How do we log in?" in written
+    assert value not in written
+    assert word not in written
+
+
 def test_a_secret_is_replaced_before_a_task_cuts_it() -> None:
     key = "AK" + "IA" + "QWERTYUIOP234567"
     text = (

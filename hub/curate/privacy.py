@@ -13,7 +13,9 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from hub.curate.detector import Secret, find_secrets
@@ -27,6 +29,10 @@ PERSONAL = {"email": "<EMAIL>", "phone": "<PHONE>", "ip": "<IP>"}
 SECRETS = "secrets"
 PLACEHOLDER = re.compile(r"<(?:(EMAIL|PHONE|IP)|SECRET:[a-z0-9-]+)>")
 NOTHING: frozenset[str] = frozenset()
+Known = Mapping[str, str]  # kinds of secrets, by value
+NONE: Known = MappingProxyType({})
+MIN_KNOWN = 8  # characters of a secret that is looked for in other texts
+PART = re.compile(r"[^/@:?&#|\\]{8,}")  # of a word
 WORD = re.compile(r"[^\s\"'`,;()<>\[\]{}=]{8,}=*")  # what can be a secret seen before
 
 # A whole key; or one that was cut off, as far as it goes. A header alone is none.
@@ -41,6 +47,12 @@ QUERY_VALUE = re.compile(
     r"key|auth|secret|client_?secret|password|passwd|pwd|sig|signature|x-amz-signature|"
     r"x-amz-security-token|x-goog-signature|code|session_?id)=([A-Za-z0-9._~%+/=-]{8,})"
 )
+# Tokens that say themselves whose they are; detect-secrets knows some of them in quotes alone.
+PREFIXED = re.compile(
+    r"(?<![A-Za-z0-9_-])(?:AIza[0-9A-Za-z_-]{35}|npm_[A-Za-z0-9]{36}|hf_[A-Za-z0-9]{30,}"
+    r"|sk-(?:proj|svcacct|ant)-[A-Za-z0-9_-]{20,}|pypi-[A-Za-z0-9_-]{50,}|glpat-[A-Za-z0-9_-]{20,})"
+)
+PREFIXES = ("AIza", "npm_", "hf_", "sk-", "pypi-", "glpat-")
 LOCAL_PART = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._%+-]*[A-Za-z0-9_+-])?\Z")
 MAX_LOCAL_PART = 64
 DOMAIN = re.compile(
@@ -107,14 +119,16 @@ def groups_in(text: str) -> set[str]:
     return {(match[1] or SECRETS).lower() for match in PLACEHOLDER.finditer(text)}
 
 
-def redact(text: str, keep: frozenset[str] = NOTHING) -> tuple[str, list[Finding]]:
+def redact(
+    text: str, keep: frozenset[str] = NOTHING, known: Known = NONE
+) -> tuple[str, list[Finding]]:
     """``text`` with a typed placeholder for each finding not of a group to ``keep``; the findings.
 
     Looks again until nothing is found, so that redacting twice changes nothing. The offsets of
     what only a later look finds are in the text that the look before left.
     """
     findings: list[Finding] = []
-    while fresh := find(text, keep):
+    while fresh := find(text, keep, known):
         findings += fresh
         parts, done = [], 0
         for finding in fresh:
@@ -125,55 +139,53 @@ def redact(text: str, keep: frozenset[str] = NOTHING) -> tuple[str, list[Finding
 
 
 def redact_pattern(
-    pattern: Pattern, keep: frozenset[str] = NOTHING
+    pattern: Pattern, keep: frozenset[str] = NOTHING, known: Known = NONE
 ) -> tuple[Pattern, list[Finding]]:
     """``pattern`` redacted, to be done before it is cut or its lines are joined; the findings.
 
     Its signature, documentation and symbol are parts of the text: what is in both is found once.
     """
-    text, findings = redact(pattern.text, keep)
-    known = {finding.digest for finding in findings}
+    text, findings = redact(pattern.text, keep, known)
+    found = {finding.digest for finding in findings}
     names = ("signature", "docstring", "symbol", "path")
     parts = {name: getattr(pattern, name) for name in names}
-    clean, further = redact_json(parts, keep) if find("\n".join(parts.values())) else ({}, [])
+    whole = find("\n".join(parts.values()), keep, known)
+    clean, further = redact_json(parts, keep, known) if whole else ({}, [])
     findings = [replace(finding, place="text") for finding in findings]
-    findings += [finding for finding in further if finding.digest not in known]
+    findings += [finding for finding in further if finding.digest not in found]
     return replace(pattern, text=text, **clean), findings
 
 
 def redact_json(
-    value: Any, keep: frozenset[str] = NOTHING, place: str = ""
+    value: Any, keep: frozenset[str] = NOTHING, known: Known = NONE, place: str = ""
 ) -> tuple[Any, list[Finding]]:
     """A JSON value with every string in it redacted, and the findings with their places.
 
     Keys stay; a tuple comes back as a list.
     """
     if isinstance(value, str):
-        text, found = redact(value, keep)
+        text, found = redact(value, keep, known)
         return text, [replace(finding, place=place) for finding in found]
     if not isinstance(value, dict | list | tuple):
         return value, []
     clean, findings = {}, []
     for key, item in value.items() if isinstance(value, dict) else enumerate(value):
-        clean[key], found = redact_json(item, keep, f"{place}.{key}" if place else str(key))
+        clean[key], found = redact_json(item, keep, known, f"{place}.{key}" if place else str(key))
         findings += found
     return clean if isinstance(value, dict) else list(clean.values()), findings
 
 
-def find(text: str, keep: frozenset[str] = NOTHING) -> list[Finding]:
+def find(text: str, keep: frozenset[str] = NOTHING, known: Known = NONE) -> list[Finding]:
     """What is private in ``text`` but for the groups to ``keep``, in order, without overlaps.
 
     Where rules overlap, all that they cover is one finding, of the kind that the surest rule says.
-    A secret is found again wherever it stands as a word of its own.
+    A secret is found again wherever it stands as a word of its own; so are those ``known`` of other
+    texts, each with its kind.
     """
     spans = [*_private_keys(text), *find_secrets(text), *_personal(text)]
-    if not spans:
+    if not (spans or known):
         return []
-    secrets = {text[span.start : span.end]: span for span in spans if span.kind not in PERSONAL}
-    for word in WORD.finditer(text):
-        known = secrets.get(word[0])
-        if known and any(char.isdigit() for char in word[0]):
-            spans.append(known._replace(start=word.start(), end=word.end()))
+    spans += list(_again(text, {**known, **_secrets(text, spans)}))
     spans += [Secret(9, *match.span(), "") for match in PLACEHOLDER.finditer(text)]
     findings = []
     line, counted = 1, 0
@@ -186,6 +198,31 @@ def find(text: str, keep: frozenset[str] = NOTHING) -> list[Finding]:
         digest = hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()
         findings.append(Finding(span.kind, span.start, span.end, line, digest))
     return findings
+
+
+def secrets_in(text: str) -> dict[str, str]:
+    """The kinds of the secrets in a text, by value: those with digits, which no word has."""
+    spans = [*find_secrets(text), *(s for s in _personal(text) if s.kind not in PERSONAL)]
+    return _secrets(text, spans)
+
+
+def _secrets(text: str, spans: Iterable[Secret]) -> dict[str, str]:
+    values = ((text[s.start : s.end], s.kind) for s in spans if s.kind not in PERSONAL)
+    return {
+        value: kind
+        for value, kind in values
+        if len(value) >= MIN_KNOWN and any(char.isdigit() for char in value)
+    }
+
+
+def _again(text: str, known: Known) -> Iterator[Secret]:
+    """Where known secrets stand as words, or between the separators of one."""
+    for word in WORD.finditer(text) if known else ():
+        for part in (word, *PART.finditer(text, word.start(), word.end())):
+            bare = part[0].rstrip(".:!?")
+            if kind := known.get(part[0]) or known.get(bare):
+                end = part.end() if part[0] in known else part.start() + len(bare)
+                yield Secret(8, part.start(), end, kind)
 
 
 def _merged(spans: Iterable[Secret]) -> list[Secret]:
@@ -210,6 +247,8 @@ def _personal(text: str) -> Iterator[Secret]:
     for match in QUERY_VALUE.finditer(text) if "=" in text else ():
         if any(char.isdigit() for char in match[1]):
             yield Secret(1, *match.span(1), "url-token")
+    for match in PREFIXED.finditer(text) if any(map(text.__contains__, PREFIXES)) else ():
+        yield Secret(1, *match.span(), "prefixed-token")
     yield from _emails(text)
     for match in PHONE.finditer(text):
         if 8 <= sum(char.isdigit() for char in match[0]) <= 15:

@@ -7,8 +7,9 @@ import hashlib
 import re
 from typing import TYPE_CHECKING, Any
 
-from hub.config import Forbidden
+from hub.config import Forbidden, Privacy
 from hub.curate.conventions import convention_rules
+from hub.curate.privacy import find
 from hub.curate.rows import SHAPES, read_row
 from hub.curate.rules import RULES, Finding, Problem, Rule, forbidden_terms
 from hub.errors import HubError, MissingExtraError
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     Count = Callable[[Row], int]  # tokens of a row
 
+BEFORE = ("forbidden", "private")
 FORMS = [" ".join(shape.columns) for shape in SHAPES]
 
 
@@ -35,14 +37,18 @@ class Validator:
         conventions: Sequence[Rule],
         count: Count | None,
         terms: Forbidden | None = None,
+        privacy: Privacy | None = None,
     ) -> None:
         """Check lengths against ``limits``, by ``count`` where there is one."""
         self.limits, self.count, self.terms = limits, count, terms or Forbidden()
+        actions = (privacy or Privacy()).model_dump()
+        self.private_kept = frozenset(kind for kind, action in actions.items() if action == "keep")
         self.seen: dict[bytes, str] = {}
         self.place = ""  # of the row at hand
         forbidden = Rule("forbidden", "error", self._forbidden)
         length = Rule("length", "error", self._length)
-        self.rules = (forbidden, *RULES, length, *conventions)
+        private = Rule("private", "error", self._private)
+        self.rules = (forbidden, private, *RULES, length, *conventions)
 
     @classmethod
     def from_config(cls, config: Config, folder: Path) -> Self:
@@ -54,7 +60,7 @@ class Validator:
         name = config.dataset.tokenizer
         count = token_counter(name, folder) if name else None
         rules = convention_rules(config.conventions)
-        return cls(config.dataset, rules, count, config.forbidden)
+        return cls(config.dataset, rules, count, config.forbidden, config.privacy)
 
     def findings(self, data: Any, number: int, file: str = "") -> list[Finding]:
         """What is wrong with a JSON value, row ``number`` of a file, in the order of the rules."""
@@ -73,11 +79,11 @@ class Validator:
     def broken_rule(self, data: Any) -> str:
         """The first error-level rule that a row of ours breaks by itself; "" if it breaks none.
 
-        Forbidden terms are looked for before, in what it was made of as well.
+        Forbidden terms and private data are looked for before, in what it was made of as well.
         """
         row = read_row(data)
         assert row is not None, data
-        rules = (r for r in self.rules if r.level == "error" and r.name != "forbidden")
+        rules = (r for r in self.rules if r.level == "error" and r.name not in BEFORE)
         return next((rule.name for rule in rules if any(rule.check(row))), "")
 
     def _forbidden(self, row: Row) -> Iterator[Problem]:
@@ -85,6 +91,13 @@ class Validator:
         for hit in forbidden_terms(row, self.terms):
             place = re.sub(r"\.(\d+)", r"[\1]", hit.place)
             yield Problem(f"{place}:{hit.line}", f"{hit.rule}: {hit.term!r}", "drop the row")
+
+    def _private(self, row: Row) -> Iterator[Problem]:
+        """No secret, address or phone number, but for the kinds that hub.toml keeps."""
+        for turn in row.turns:
+            for found in find(turn.text, self.private_kept):
+                fix = f"write {found.placeholder} instead"
+                yield Problem(f"{turn.place}:{found.line}", f"private: {found.kind}", fix)
 
     def _length(self, row: Row) -> Iterator[Problem]:
         """A row is no longer than the model can read."""

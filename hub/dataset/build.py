@@ -17,6 +17,7 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from hub.config import COMPLIANCE, MANIFEST, REPORT
 from hub.curate.duplicates import NEAR, give_way
 from hub.curate.leaks import leaking
 from hub.curate.near import near_pairs
@@ -44,8 +45,6 @@ if TYPE_CHECKING:
     from hub.reporting import Progress
     from hub.types import Change, Example, Pattern, Vectors
 
-MANIFEST = "manifest.json"
-COMPLIANCE = "compliance.json"
 SHOWN = 20  # rows that are named where a strict build fails
 SHORT = 40  # tokens: of a shorter answer, the question decides too
 
@@ -376,7 +375,7 @@ def _write(
             shown = page(
                 out.name, ingredients, examples, report, ingredients.vectors, compliance=compliance
             )
-            (new / "report.html").write_text(shown, encoding="utf-8")
+            (new / REPORT).write_text(shown, encoding="utf-8")
             files = sorted(path for path in new.rglob("*") if path.is_file())
             manifest = {
                 **facts,

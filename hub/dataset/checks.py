@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hub.curate.forbidden import EXTRA, find_terms
-from hub.curate.privacy import groups_in, redact, redact_json, redact_pattern
+from hub.curate.privacy import SECRETS, groups_in, redact, redact_json, redact_pattern, secrets_in
 from hub.curate.rows import read_row
 from hub.curate.rules import forbidden_terms
 from hub.dataset.formats import Options, as_row, turns
@@ -88,19 +88,31 @@ class Screen:
         self.compliance = Compliance(actions)
         self._keep = frozenset(group for group, action in actions.items() if action == "keep")
         self._drop = frozenset(group for group, action in actions.items() if action == "drop")
+        self._known: dict[str, str] = {}
         self._tainted: dict[str, Found] = {}  # by the pattern's id
         key = hashlib.blake2b()
         for p in patterns:
             key.update(p.text.encode("utf-8", "surrogatepass"))
         self._key = key.digest()
 
+    def learn(self, texts: Iterable[str]) -> None:
+        """Know the secrets in texts: what is told by its name here is found without one there."""
+        if SECRETS not in self._keep:
+            for text in texts:
+                self._known |= secrets_in(text)
+
+    @property
+    def knows(self) -> tuple[str, ...]:
+        """The secrets that were learnt."""
+        return tuple(sorted(self._known))
+
     def path(self, path: str) -> str:
         """A path as :meth:`pattern` has it."""
-        return redact(path, self._keep)[0]
+        return redact(path, self._keep, self._known)[0]
 
     def pattern(self, p: Pattern) -> Pattern:
         """The pattern without private data; one with a forbidden term drops what is made of it."""
-        clean, findings = redact_pattern(p, self._keep)
+        clean, findings = redact_pattern(p, self._keep, self._known)
         where = f"{clean.source}/{clean.location}"
         self._record(where, findings)
         hits = find_terms(
@@ -141,7 +153,7 @@ class Screen:
             "symbol": example.symbol,
             "files": example.files,
         }
-        clean, findings = redact_json(whole, self._keep)
+        clean, findings = redact_json(whole, self._keep, self._known)
         if findings:
             self._record(_named(example), findings)
             example = replace(

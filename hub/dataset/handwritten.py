@@ -21,6 +21,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from hub.config import EXAMPLES
 from hub.curate.rows import LANGUAGES, fences
 from hub.errors import HubError
 from hub.types import Example, Message
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-EXAMPLES = "examples"  # the folder in a hub
 SOURCE = "handwritten"
 SECTIONS = ("prompt", "completion")
 KEYS = ("category", "task", "language", *SECTIONS)
@@ -102,7 +102,9 @@ def read_handwritten(folder: Path) -> list[Example]:
             continue
         name = path.relative_to(home).as_posix()
         try:
-            examples.append(example_of(path.read_bytes().decode("utf-8-sig"), name))
+            text = path.read_bytes().decode("utf-8-sig")
+            if _PROMPT.search(text) or text.startswith("---"):  # else the project's own page
+                examples.append(example_of(text, name))
         except WrongError as error:
             problems.append(f"{path}:{error.line}: {error}")
         except (OSError, UnicodeDecodeError) as error:
@@ -110,6 +112,9 @@ def read_handwritten(folder: Path) -> list[Example]:
     if problems:
         raise HubError("\n".join(problems))
     return examples
+
+
+_PROMPT = re.compile(r"(?mi)^# prompt\b")
 
 
 class WrongError(Exception):

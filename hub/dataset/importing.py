@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hub.config import EXAMPLES
 from hub.curate.rows import Row, Turn, read_row, repaired
 from hub.dataset.checking import read_lines
-from hub.dataset.handwritten import EXAMPLES
 from hub.errors import HubError, MissingExtraError
 from hub.store.cache import atomic_path
 from hub.types import Example, Message

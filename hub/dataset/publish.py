@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from hub.dataset.build import MANIFEST
+from hub.config import MANIFEST
 from hub.errors import HubError
 
 if TYPE_CHECKING:

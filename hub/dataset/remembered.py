@@ -54,17 +54,18 @@ class Remembered:
         data = self.path.read_bytes() if self.path.is_file() else b""
         self.passed = {data[at : at + _SIZE] for at in range(0, len(data), _SIZE)}
         self.now: set[bytes] = set()
+        self.secrets: tuple[str, ...] = ()  # with others, what passed may pass no longer
 
     def knows(self, value: object) -> bool:
         """Whether a value passed before; it is remembered further."""
-        key = digest(value)
+        key = digest(value, self.secrets)
         if key in self.passed:
             self.now.add(key)
         return key in self.passed
 
     def add(self, value: object) -> None:
         """Remember that a value passed."""
-        self.now.add(digest(value))
+        self.now.add(digest(value, self.secrets))
 
     def checked(self, checks: Sequence[Check]) -> Check:
         """All checks in one; an example that passed them before passes."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 SIDES = ("train", "validation", "test")
 LEAK = 0.5  # Jaccard similarity of completions from which one side knows the other's answer
 MOSTLY = 0.5  # share of a file's rows that makes it a file of a category
+GROWTH = 1.5  # times its share, that the test side may be
 LARGEST_TEST = 1 / 3  # of a category's rows, that its test side may take to have enough
 
 
@@ -92,8 +93,8 @@ def _reach(
 ) -> dict[str, float]:
     """By file, the end of the interval in which it is on the test side.
 
-    That is the share; or more, for a category that would have too few rows: for files that are
-    mostly of it, until it has enough, and for others until it has its share.
+    That is the share; or more, as far as GROWTH goes, for categories that would have too few rows:
+    until each has its share, then, for files that are mostly of it, until it has enough.
     """
     reach: dict[str, float] = defaultdict(lambda: shares.test)
     if not shares.test:
@@ -109,25 +110,29 @@ def _reach(
         if at[file] < shares.test:
             tested.update(counts[file])
 
+    most = GROWTH * shares.test * totals.total()
+
     def grow(category: str, files: Iterable[str], enough: float) -> None:
         for file in files:
             after = tested[category] + counts[file][category]
             if tested[category] >= enough:
                 return
-            if at[file] >= reach[file] and after <= totals[category] * LARGEST_TEST:
+            fits = tested.total() + counts[file].total() <= most
+            if fits and at[file] >= reach[file] and after <= totals[category] * LARGEST_TEST:
                 reach[file] = at[file] + 1e-12
                 tested.update(counts[file])
 
     def part(file: str, category: str) -> float:
         return counts[file][category] / counts[file].total()
 
-    for category in sorted(totals):
-        mostly = [file for file in order if part(file, category) > MOSTLY]
-        grow(category, mostly, shares.min_test)
-    for category in sorted(totals):
+    rarest = sorted(totals, key=lambda category: (totals[category], category))
+    for category in rarest:
         some = [file for file in order if counts[file][category]]
         some.sort(key=lambda file: -part(file, category))
         grow(category, some, min(shares.min_test, shares.test * totals[category]))
+    for category in rarest:
+        mostly = [file for file in order if part(file, category) > MOSTLY]
+        grow(category, mostly, shares.min_test)
     return reach
 
 
