@@ -22,7 +22,7 @@ def definition(text: str) -> str:
     The last chunk of a class or a block carries their closing brackets, for chunks partition a
     file. They are told by their lines: nothing else on them, and indented less than the definition.
     """
-    lines = text.strip("\n").rstrip().splitlines()
+    lines = text.removeprefix("\ufeff").strip("\n").rstrip().splitlines()
     edge = _indent(lines[0]) if lines else 0
     while len(lines) > 1 and _closes(lines[-1], edge):
         lines.pop()

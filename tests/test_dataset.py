@@ -556,3 +556,9 @@ def test_neither_a_dataset_nor_what_people_wrote_for_one_is_indexed(
     }
     assert "mine.md" in paths
     assert not any(path.startswith(("out/", "examples/mine")) for path in paths)
+
+
+def test_of_two_files_one_is_held_out() -> None:
+    for seed in range(20):
+        found = split([example(n) for n in range(2)], Shares(), seed=seed)
+        assert [len(found.sides[side]) for side in SIDES] == [1, 0, 1]

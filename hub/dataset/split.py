@@ -110,6 +110,9 @@ def _reach(
         if at[file] < shares.test:
             tested.update(counts[file])
 
+    if not tested and len(order) > 1:  # of a few files, the hash may hold out none
+        reach[order[0]] = at[order[0]] + 1e-12
+        tested.update(counts[order[0]])
     most = GROWTH * shares.test * totals.total()
 
     def grow(category: str, files: Iterable[str], enough: float) -> None:
