@@ -25,6 +25,7 @@ from hub.cli import main
 from hub.errors import HubError
 from hub.store.minilm import NAME, packaged_folder
 from hub.store.tuned import ADAPTER, CARD, SHIPPED, STATIC
+from hub.terminal import tune_summary
 from hub.tuning.measure import WEIGHTS, Bench, Scores, best_weight
 from hub.tuning.pairs import collect_pairs
 
@@ -58,6 +59,15 @@ def made_up_code(folder: Path, *, files: int, learnable: bool = True, seed: int 
                 f"{calls}\n    return value\n"
             )
         (folder / f"m{number}.py").write_text("\n\n".join(functions))
+    return folder
+
+
+def in_files(code: Path, folder: Path, names: list[str]) -> Path:
+    """The same code in fewer files."""
+    folder.mkdir()
+    modules = [path.read_text() for path in sorted(code.iterdir())]
+    for nth, name in enumerate(names):
+        (folder / name).write_text("\n\n".join(modules[nth :: len(names)]))
     return folder
 
 
@@ -107,6 +117,7 @@ def test_a_tuned_fast_tier_is_used_at_once_and_finds_more(tmp_path: Path, quick:
     assert hub.search("Bring the copper and the saddle together")  # the new vectors are there
     assert hub.workspace.config.embedding.model == report.model
     assert not list((hub.workspace.store_folder / "tuned").glob("run-*"))
+    assert "`patternhub tune compare` says more" in tune_summary(report)
     compared = hub.compare_tuned()
     assert compared.base == NAME
     assert compared.verdicts["fast"][""].questions == verdict.questions
@@ -132,6 +143,7 @@ def test_with_few_pairs_every_file_is_held_out_once(tmp_path: Path, quick: None)
     assert report.folds == tuning.FOLDS
     assert report.verdicts["fast"].questions == 150 == report.trained
     assert report.verdicts["fast"].kept
+    assert tune_summary(report).endswith("none is left for `patternhub tune compare`")
     with pytest.raises(HubError, match="every file was learned from"):
         hub.compare_tuned()
 
@@ -143,6 +155,27 @@ def test_too_few_pairs_are_refused_with_how_many_are_needed(tmp_path: Path) -> N
     assert not (hub.workspace.store_folder / "tuned").exists()
 
 
+def test_files_fewer_than_folds_are_each_judged_by_a_model_of_the_others(
+    tmp_path: Path, quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also two of them, which a hash of their paths would put in one fold."""
+    assert int(bucket("two/b.py") * tuning.FOLDS) == int(bucket("two/d.py") * tuning.FOLDS)
+    team = made_up_code(tmp_path / "team", files=30)
+    hub = base_hub(tmp_path / "hub", in_files(team, tmp_path / "two", ["b.py", "d.py"]))
+    learned: list[set[str]] = []
+
+    def seen(table: Any, _: str, train: list[tuple[str, str]], *__: Any, **___: Any) -> Any:
+        learned.append({query for query, _ in train})
+        return table
+
+    monkeypatch.setattr(retriever, "tune_static", seen)
+    report = hub.tune(tiers=["fast"])
+    assert (report.folds, report.verdicts["fast"].questions) == (2, 300)
+    everything, *folds = learned
+    assert [len(fold) for fold in folds] == [150, 150]
+    assert folds[0] | folds[1] == everything
+
+
 @pytest.mark.parametrize("dry_run", [True, False])
 def test_a_split_that_leaves_nothing_to_learn_from_is_refused(
     tmp_path: Path, quick: None, dry_run: bool
@@ -152,10 +185,8 @@ def test_a_split_that_leaves_nothing_to_learn_from_is_refused(
     hub = base_hub(tmp_path / "hub", team)
     with pytest.raises(HubError, match=r"'team' held out 0 of 300 pairs .* Hold out fewer"):
         hub.tune(tiers=["fast"], hold_out=["team"], dry_run=dry_run)
-    files = [path.read_text() for path in sorted(team.iterdir())]
-    (tmp_path / "one").mkdir()
-    (tmp_path / "one" / "all.py").write_text("\n\n".join(files))
-    alone = base_hub(tmp_path / "alone", tmp_path / "one")
+    alone_in = in_files(team, tmp_path / "one", ["all.py"])
+    alone = base_hub(tmp_path / "alone", alone_in)
     with pytest.raises(
         HubError, match=r"all 300 pairs are of one file, one/all\.py, .* Index more"
     ):

@@ -74,6 +74,7 @@ class TuneReport:
     tiers: list[Tier]
     verdicts: dict[str, Verdict] = field(default_factory=dict)  # by tier
     model: str = ""  # what embedding.model names now; empty: as before
+    comparable: int = 0  # pairs that nothing in use learned from: what `compare` asks
     seconds: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
@@ -162,6 +163,8 @@ def tune(
                 "verdicts": {tier: asdict(v) for tier, v in report.verdicts.items()},
             }
             report.model = run.keep(work / "final", home, report.verdicts, facts)
+            kept = Tuned.from_folder(workspace.folder / report.model)
+            report.comparable = len(_not_learned_from(patterns, kept))
         shutil.rmtree(work)
     report.seconds = time.perf_counter() - started
     return report
@@ -191,11 +194,7 @@ def compare(
             f"embedding.model = {embedding.model!r} is not a tuned retriever: there is nothing to "
             "compare; `patternhub tune` makes one"
         )
-    pairs = [
-        pair
-        for pair in collect_pairs(patterns, ["docs", "sections"]).kept
-        if bucket(pair.group) < tuned.held_out_below or pair.answer.source in tuned.held_out_sources
-    ]
+    pairs = _not_learned_from(patterns, tuned)
     if not pairs:
         raise HubError(
             "every file was learned from, so none is left to compare on; the card in "
@@ -216,6 +215,14 @@ def compare(
         held_out_sources=tuned.held_out_sources,
         verdicts=verdicts,
     )
+
+
+def _not_learned_from(patterns: Sequence[Pattern], tuned: Tuned) -> list[Pair]:
+    return [
+        pair
+        for pair in collect_pairs(patterns, ["docs", "sections"]).kept
+        if bucket(pair.group) < tuned.held_out_below or pair.answer.source in tuned.held_out_sources
+    ]
 
 
 def use_model(folder: Path, model: str) -> None:
