@@ -335,7 +335,12 @@ def tune_summary(report: TuneReport) -> str:
     for tier, verdict in report.verdicts.items():
         lines.append(f"{_verdict(tier, verdict)}: {'kept' if verdict.kept else 'not kept'}")
     if report.model:
-        lines.append(f"hub.toml now names {report.model}; `patternhub tune compare` says more")
+        more = (
+            "`patternhub tune compare` says more"
+            if report.comparable
+            else "every file was learned from, so none is left for `patternhub tune compare`"
+        )
+        lines.append(f"hub.toml now names {report.model}; {more}")
     elif report.verdicts:
         lines.append("nothing was better beyond luck: the model stays as it was")
     return "\n".join(lines)

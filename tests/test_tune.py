@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 import shutil
@@ -22,8 +23,9 @@ from hub import Hub
 from hub.buckets import bucket
 from hub.cli import main
 from hub.errors import HubError
-from hub.store.minilm import NAME
-from hub.store.tuned import ADAPTER, CARD, STATIC
+from hub.store.minilm import NAME, packaged_folder
+from hub.store.tuned import ADAPTER, CARD, SHIPPED, STATIC
+from hub.terminal import tune_summary
 from hub.tuning.measure import WEIGHTS, Bench, Scores, best_weight
 from hub.tuning.pairs import collect_pairs
 
@@ -57,6 +59,15 @@ def made_up_code(folder: Path, *, files: int, learnable: bool = True, seed: int 
                 f"{calls}\n    return value\n"
             )
         (folder / f"m{number}.py").write_text("\n\n".join(functions))
+    return folder
+
+
+def in_files(code: Path, folder: Path, names: list[str]) -> Path:
+    """The same code in fewer files."""
+    folder.mkdir()
+    modules = [path.read_text() for path in sorted(code.iterdir())]
+    for nth, name in enumerate(names):
+        (folder / name).write_text("\n\n".join(modules[nth :: len(names)]))
     return folder
 
 
@@ -106,6 +117,7 @@ def test_a_tuned_fast_tier_is_used_at_once_and_finds_more(tmp_path: Path, quick:
     assert hub.search("Bring the copper and the saddle together")  # the new vectors are there
     assert hub.workspace.config.embedding.model == report.model
     assert not list((hub.workspace.store_folder / "tuned").glob("run-*"))
+    assert "`patternhub tune compare` says more" in tune_summary(report)
     compared = hub.compare_tuned()
     assert compared.base == NAME
     assert compared.verdicts["fast"][""].questions == verdict.questions
@@ -131,6 +143,7 @@ def test_with_few_pairs_every_file_is_held_out_once(tmp_path: Path, quick: None)
     assert report.folds == tuning.FOLDS
     assert report.verdicts["fast"].questions == 150 == report.trained
     assert report.verdicts["fast"].kept
+    assert tune_summary(report).endswith("none is left for `patternhub tune compare`")
     with pytest.raises(HubError, match="every file was learned from"):
         hub.compare_tuned()
 
@@ -140,6 +153,45 @@ def test_too_few_pairs_are_refused_with_how_many_are_needed(tmp_path: Path) -> N
     with pytest.raises(HubError, match=r"30 pairs .* 350 are needed .* nothing was trained"):
         hub.tune(tiers=["fast"])
     assert not (hub.workspace.store_folder / "tuned").exists()
+
+
+def test_files_fewer_than_folds_are_each_judged_by_a_model_of_the_others(
+    tmp_path: Path, quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also two of them, which a hash of their paths would put in one fold."""
+    assert int(bucket("two/b.py") * tuning.FOLDS) == int(bucket("two/d.py") * tuning.FOLDS)
+    team = made_up_code(tmp_path / "team", files=30)
+    hub = base_hub(tmp_path / "hub", in_files(team, tmp_path / "two", ["b.py", "d.py"]))
+    learned: list[set[str]] = []
+
+    def seen(table: Any, _: str, train: list[tuple[str, str]], *__: Any, **___: Any) -> Any:
+        learned.append({query for query, _ in train})
+        return table
+
+    monkeypatch.setattr(retriever, "tune_static", seen)
+    report = hub.tune(tiers=["fast"])
+    assert (report.folds, report.verdicts["fast"].questions) == (2, 300)
+    everything, *folds = learned
+    assert [len(fold) for fold in folds] == [150, 150]
+    assert folds[0] | folds[1] == everything
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_split_that_leaves_nothing_to_learn_from_is_refused(
+    tmp_path: Path, quick: None, dry_run: bool
+) -> None:
+    """One file is learned from or judged by; a source that has every pair cannot be held out."""
+    team = made_up_code(tmp_path / "team", files=30)
+    hub = base_hub(tmp_path / "hub", team)
+    with pytest.raises(HubError, match=r"'team' held out 0 of 300 pairs .* Hold out fewer"):
+        hub.tune(tiers=["fast"], hold_out=["team"], dry_run=dry_run)
+    alone_in = in_files(team, tmp_path / "one", ["all.py"])
+    alone = base_hub(tmp_path / "alone", alone_in)
+    with pytest.raises(
+        HubError, match=r"all 300 pairs are of one file, one/all\.py, .* Index more"
+    ):
+        alone.tune(tiers=["fast"], dry_run=dry_run)
+    assert not (alone.workspace.store_folder / "tuned").exists()
 
 
 def test_a_dry_run_counts_and_writes_nothing(tmp_path: Path, quick: None) -> None:
@@ -318,6 +370,33 @@ def test_all_weights_can_be_tuned(tmp_path: Path, quick: None) -> None:
     assert hub.search("the thunder and the pepper")
 
 
+def test_a_model_of_static_vectors_is_indexed_and_only_its_fast_tier_can_be_tuned(
+    tmp_path: Path, quick: None
+) -> None:
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+    from tokenizers import Tokenizer
+
+    folder = tmp_path / "hub"
+    folder.mkdir()
+    tokenizer = Tokenizer.from_file(str(packaged_folder() / "tokenizer.json"))
+    module = StaticEmbedding(tokenizer, embedding_dim=64)
+    SentenceTransformer(modules=[module]).save(str(folder / "bag"))
+    (folder / "hub.toml").write_text("[embedding]\nmodel = 'bag'\n")
+    hub = Hub.open(folder)
+    hub.index([made_up_code(tmp_path / "team", files=30)], tier="best")
+    for tier in ("fast", "best"):
+        found = hub.search("def f3_4(value): return value", tier=tier)
+        assert found[0].pattern.symbol == "f3_4"
+    for method in ("--lora", "--full"):
+        command = ["--hub", str(folder), "tune", "--tier", "best", method]
+        refused = CliRunner().invoke(main, command)
+        assert refused.exit_code == 2
+        assert f"{folder / 'bag'} is no transformer: it cannot take LoRA" in refused.output
+        assert "tune the fast tier alone" in refused.output
+    assert hub.tune(tiers=["fast"]).verdicts["fast"].questions
+
+
 def test_two_runs_at_once_are_refused(tmp_path: Path, quick: None) -> None:
     from filelock import FileLock
 
@@ -326,6 +405,15 @@ def test_two_runs_at_once_are_refused(tmp_path: Path, quick: None) -> None:
     home.mkdir()
     with FileLock(home / "lock"), pytest.raises(HubError, match="another `patternhub tune`"):
         hub.tune(tiers=["fast"])
+
+
+def test_epochs_that_never_end_or_never_begin_are_refused(tmp_path: Path) -> None:
+    base_hub(tmp_path / "hub", made_up_code(tmp_path / "team", files=1))
+    for epochs in ("inf", "nan", "0", "-1"):
+        command = ["--hub", str(tmp_path / "hub"), "tune", "--epochs", epochs]
+        found = CliRunner().invoke(main, command)
+        assert found.exit_code == 2
+        assert "a finite number above 0 is needed" in found.output
 
 
 def test_a_hub_toml_that_cannot_be_written_says_what_to_write(tmp_path: Path) -> None:
@@ -344,6 +432,34 @@ def test_a_tuned_folder_that_is_gone_is_named(tuned_best: tuple[Hub, Any]) -> No
             Hub.open(hub.workspace.folder)
     finally:
         shutil.move(moved, folder)
+
+
+@pytest.mark.parametrize("damage", ["missing", "altered"])
+@pytest.mark.parametrize("file", [ADAPTER, STATIC, CARD])
+def test_a_damaged_retriever_is_refused_though_its_runtime_files_are_in_the_cache(
+    tmp_path: Path, file: str, damage: str
+) -> None:
+    hub_folder, folder = tmp_path / "hub", tmp_path / "hub" / "theirs"
+    shutil.copytree(SHIPPED, folder)
+    (hub_folder / "hub.toml").write_text("[embedding]\nmodel = 'theirs'\n")
+    source = made_up_code(tmp_path / "team", files=1)
+    hub = Hub.open(hub_folder)
+    hub.index([source], tier="best")
+    assert hub.search("the thunder and the pepper", tier="best")  # all runtime files are made
+    whole = (folder / file).read_bytes()
+    (folder / file).unlink()
+    if damage == "altered":
+        (folder / file).write_bytes(bytes([whole[0] ^ 1, *whole[1:]]))
+    for command in (["index", str(source)], ["search", "the thunder"], ["doctor"]):
+        found = CliRunner().invoke(main, ["--hub", str(hub_folder), *command])
+        assert found.exit_code
+        assert str(folder / file) in found.output
+        assert "put the folder back as it was made, or set embedding.model" in found.output
+        if damage == "missing":
+            assert "is missing" in found.output
+        elif file != CARD:
+            for data in (whole, (folder / file).read_bytes()):
+                assert hashlib.sha256(data).hexdigest() in found.output
 
 
 def bench(files: int = 6) -> tuple[Bench, list[Pattern]]:

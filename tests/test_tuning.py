@@ -14,7 +14,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from tokenizers import Tokenizer
 
 from hub.documentation import first_sentence
 from hub.errors import HubError
@@ -220,9 +219,10 @@ def test_a_file_that_is_missing_or_altered_is_refused_with_the_way_out(
 
 
 def test_a_card_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    for content in (None, "{", "{}"):
-        if content is not None:
-            (tmp_path / "card.json").write_text(content)
+    with pytest.raises(HubError, match=r"card\.json, the card of a tuned retriever, is missing"):
+        Tuned.from_folder(tmp_path)
+    for content in ("{", "{}"):
+        (tmp_path / "card.json").write_text(content)
         with pytest.raises(HubError, match=r"card\.json cannot be read"):
             Tuned.from_folder(tmp_path)
 
@@ -389,15 +389,18 @@ def test_too_few_pairs_are_refused_with_how_many_are_needed(
         )
 
 
-def test_a_model_that_cannot_take_lora_is_named(tmp_path: Path) -> None:
+def test_a_transformer_that_cannot_take_lora_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from sentence_transformers import SentenceTransformer
-    from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 
-    tokenizer = Tokenizer.from_file(str(packaged_folder() / "tokenizer.json"))
-    folder = tmp_path / "static"
-    SentenceTransformer(modules=[StaticEmbedding(tokenizer, embedding_dim=8)]).save(str(folder))
-    with pytest.raises(ValueError, match=r"static cannot take LoRA.*tune all its weights"):
-        tune_encoder(folder, learnable(2), learnable(1), tmp_path / "out", Recipe(batch=5))
+    def refused(*_: Any) -> None:
+        raise ValueError("no linear layers")
+
+    monkeypatch.setattr(SentenceTransformer, "add_adapter", refused)
+    message = r"minilm.* cannot take LoRA: no linear layers; tune all its weights"
+    with pytest.raises(ValueError, match=message):
+        tune_encoder(packaged_folder(), learnable(2), learnable(1), tmp_path, Recipe(batch=5))
 
 
 def test_trained_static_vectors_rank_better(tmp_path: Path) -> None:

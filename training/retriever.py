@@ -88,8 +88,8 @@ def tune_encoder(
         on_step: Called with the steps done and all steps.
 
     Raises:
-        ValueError: the model has no layers that LoRA can be put on, or there is nothing to train
-            or to score on.
+        ValueError: the model is no transformer, or one that LoRA cannot be put on, or there is
+            nothing to train or to score on.
     """
     if len(train) < recipe.batch or not held_out:
         raise ValueError(
@@ -102,6 +102,11 @@ def tune_encoder(
     from transformers.trainer_utils import get_last_checkpoint
 
     model = SentenceTransformer(str(source))
+    if not hasattr(model[0], "auto_model"):
+        raise ValueError(
+            f"{source} is no transformer: it cannot take LoRA, and all its weights cannot be tuned "
+            "here either; tune the fast tier alone"
+        )
     if recipe.rank:
         _add_lora(model, source, recipe, start)
     _without_dropout(model)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from hub.endpoint import post
 from hub.errors import HubError, MissingExtraError
 from hub.store.minilm import NAME, MiniLMEncoder, file_sha256, is_minilm, packaged_folder
 from hub.store.static import StaticEncoder
-from hub.store.tuned import CARD, MODEL, SHIPPED, SHIPPED_NAME, Tuned
+from hub.store.tuned import ADAPTER, CARD, MODEL, SHIPPED, SHIPPED_NAME, STATIC, Tuned
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -44,19 +45,22 @@ class Encoders:
 def open_encoders(config: Embedding, folder: Path) -> Encoders:
     """The encoders that ``config`` names; relative model folders are looked up in ``folder``.
 
-    Nothing is loaded until it is used. The fast tier is part of a tuned retriever, distilled from
+    No model is loaded until it is used. The fast tier is part of a tuned retriever, distilled from
     any other model that runs here, and the shipped one's where the model is at an endpoint.
 
     Raises:
-        HubError: a folder that is not there, or a tuned retriever whose card cannot be read.
+        HubError: a folder that is not there, or a tuned retriever of which a file is missing or
+            altered.
     """
     tokens = config.max_tokens
     if config.endpoint:
         shipped = Tuned.from_folder(SHIPPED)
+        shipped.verify()
         fast = StaticEncoder(MiniLMEncoder(packaged_folder(), max_tokens=tokens), shipped)
         weights = DENSE_WEIGHT | {"fast": shipped.dense_weight["fast"]}
         return Encoders(fast, EndpointEncoder(config), weights)
     if tuned := tuned_of(config, folder):
+        tuned.verify()
         return _tuned_encoders(tuned, config, folder)
     local = folder / Path(config.model).expanduser()
     if config.model == NAME or (local.is_dir() and is_minilm(local)):
@@ -82,12 +86,12 @@ def tuned_of(config: Embedding, folder: Path) -> Tuned | None:
     """The tuned retriever that ``config`` names, or None where it names a model.
 
     Raises:
-        HubError: its card cannot be read.
+        HubError: its card is missing, or cannot be read.
     """
     named = config.model == SHIPPED_NAME
     local = SHIPPED if named else folder / Path(config.model).expanduser()
-    found = not config.endpoint and (named or (local / CARD).is_file())
-    return Tuned.from_folder(local) if found else None
+    found = named or any((local / name).is_file() for name in (CARD, ADAPTER, STATIC))
+    return Tuned.from_folder(local) if found and not config.endpoint else None
 
 
 def _tuned_encoders(tuned: Tuned, config: Embedding, folder: Path) -> Encoders:
@@ -122,8 +126,9 @@ class SentenceTransformerEncoder:
     def tokenizer(self) -> Any:
         from tokenizers import Tokenizer
 
-        backend = getattr(self._model.tokenizer, "backend_tokenizer", None)
-        if backend is None:
+        tokenizer = self._model.tokenizer
+        backend = getattr(tokenizer, "backend_tokenizer", tokenizer)
+        if not isinstance(backend, Tokenizer):
             raise HubError(
                 f"{self.name} has no fast tokenizer, so no static vectors can be distilled from it"
             )
@@ -155,6 +160,9 @@ class SentenceTransformerEncoder:
             for at in range(0, len(token_ids), 1024):
                 ids = torch.tensor(token_ids[at : at + 1024], device=self._model.device)
                 features = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+                if self._is_static:
+                    starts = torch.arange(0, ids.numel(), ids.shape[1], device=ids.device)
+                    features = {"input_ids": ids.flatten(), "offsets": starts}
                 vectors.append(self._model.forward(features)["sentence_embedding"].float().cpu())
         return np.asarray(torch.cat(vectors).numpy(), dtype=np.float32)
 
@@ -175,8 +183,14 @@ class SentenceTransformerEncoder:
                 f"embedding.model = {self.name!r} is neither {NAME!r}, a folder with a model, nor "
                 f"a model that can be downloaded: {error}"
             ) from error
-        model.max_seq_length = min(model.max_seq_length or self.max_tokens, self.max_tokens)
+        if model.max_seq_length != math.inf:
+            model.max_seq_length = min(model.max_seq_length or self.max_tokens, self.max_tokens)
         return model.eval()
+
+    @property
+    def _is_static(self) -> bool:
+        """Whether it only looks its tokens up: such a model reads a text of any length."""
+        return bool(self._model.max_seq_length == math.inf)
 
 
 class EndpointEncoder:

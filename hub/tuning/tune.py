@@ -10,6 +10,7 @@ the others.
 from __future__ import annotations
 
 import hashlib
+import math
 import shutil
 import tempfile
 import time
@@ -73,6 +74,7 @@ class TuneReport:
     tiers: list[Tier]
     verdicts: dict[str, Verdict] = field(default_factory=dict)  # by tier
     model: str = ""  # what embedding.model names now; empty: as before
+    comparable: int = 0  # pairs that nothing in use learned from: what `compare` asks
     seconds: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
@@ -93,10 +95,10 @@ def recipe_of(method: Method, epochs: float) -> Recipe:
     """The shipped adapter's recipe, or the same for all weights.
 
     Raises:
-        HubError: ``epochs`` is not above 0, or the packages that train are missing.
+        HubError: ``epochs`` is no number above 0, or the packages that train are missing.
     """
-    if not epochs > 0:
-        raise HubError(f"epochs = {epochs}: a number above 0 is needed")
+    if not 0 < epochs < math.inf:
+        raise HubError(f"epochs = {epochs}: a finite number above 0 is needed")
     for package in ("sentence_transformers", "peft", "tomlkit"):
         if find_spec(package) is None:
             raise MissingExtraError("tuning a retriever", "train")
@@ -161,6 +163,8 @@ def tune(
                 "verdicts": {tier: asdict(v) for tier, v in report.verdicts.items()},
             }
             report.model = run.keep(work / "final", home, report.verdicts, facts)
+            kept = Tuned.from_folder(workspace.folder / report.model)
+            report.comparable = len(_not_learned_from(patterns, kept))
         shutil.rmtree(work)
     report.seconds = time.perf_counter() - started
     return report
@@ -190,11 +194,7 @@ def compare(
             f"embedding.model = {embedding.model!r} is not a tuned retriever: there is nothing to "
             "compare; `patternhub tune` makes one"
         )
-    pairs = [
-        pair
-        for pair in collect_pairs(patterns, ["docs", "sections"]).kept
-        if bucket(pair.group) < tuned.held_out_below or pair.answer.source in tuned.held_out_sources
-    ]
+    pairs = _not_learned_from(patterns, tuned)
     if not pairs:
         raise HubError(
             "every file was learned from, so none is left to compare on; the card in "
@@ -215,6 +215,14 @@ def compare(
         held_out_sources=tuned.held_out_sources,
         verdicts=verdicts,
     )
+
+
+def _not_learned_from(patterns: Sequence[Pattern], tuned: Tuned) -> list[Pair]:
+    return [
+        pair
+        for pair in collect_pairs(patterns, ["docs", "sections"]).kept
+        if bucket(pair.group) < tuned.held_out_below or pair.answer.source in tuned.held_out_sources
+    ]
 
 
 def use_model(folder: Path, model: str) -> None:
@@ -280,8 +288,10 @@ class _Run:
         models = [(work / "final", everything)]
         if split.folds:
             models = []
-            parts = [int(bucket(pair.group) * split.folds) for pair in bench.pairs]
-            for fold in sorted(set(parts)):
+            files = sorted({pair.group for pair in bench.pairs}, key=bucket)
+            part_of = {file: nth % split.folds for nth, file in enumerate(files)}
+            parts = [part_of[pair.group] for pair in bench.pairs]
+            for fold in range(split.folds):
                 rest = [pair for pair, part in zip(bench.pairs, parts, strict=True) if part != fold]
                 self.train(rest, work / f"fold-{fold}", f"training {fold + 1} of {split.folds}")
                 asked = [i for i, part in enumerate(parts) if part == fold]
@@ -448,7 +458,8 @@ def _split(pairs: Sequence[Pair], hold_out: Sequence[str]) -> _Split:
     """Held-out files first; where they are too few, every file is held out in turn.
 
     Raises:
-        HubError: too few pairs to tell a better model from a luckier one.
+        HubError: too few pairs to tell a better model from a luckier one, or too few files to learn
+            from some and be judged by others.
     """
     if len(pairs) < MIN_HELD_OUT:
         raise HubError(
@@ -458,17 +469,24 @@ def _split(pairs: Sequence[Pair], hold_out: Sequence[str]) -> _Split:
         )
     away = [pair for pair in pairs if pair.answer.source in hold_out]
     rest = [pair for pair in pairs if pair.answer.source not in hold_out]
-    if HELD_OUT * len(rest) + len(away) < MIN_HELD_OUT:
-        if away:
-            raise HubError(
-                f"{len(pairs)} pairs are too few to hold a whole source out: every file is needed "
-                "both to learn from and, in another fold, to judge by"
-            )
-        return _Split(list(pairs), list(pairs), 0.0, FOLDS)
-    below = min(HELD_OUT, MAX_HELD_OUT / len(rest))
+    below = min(HELD_OUT, MAX_HELD_OUT / max(len(rest), 1))
     held_out = [pair for pair in rest if bucket(pair.group) < below]
     train = [pair for pair in rest if bucket(pair.group) >= below]
-    return _Split(train, held_out + away[:MAX_HELD_OUT], below, 0)
+    if train and min(HELD_OUT * len(rest), len(held_out)) + len(away) >= MIN_HELD_OUT:
+        return _Split(train, held_out + away[:MAX_HELD_OUT], below, 0)
+    if away:
+        raise HubError(
+            f"with {', '.join(map(repr, hold_out))} held out {len(rest)} of {len(pairs)} pairs are "
+            "left, too few to learn from and to judge by; nothing was trained. Hold out fewer "
+            "sources, or index more documented code"
+        )
+    files = {pair.group for pair in pairs}
+    if len(files) == 1:
+        raise HubError(
+            f"all {len(pairs)} pairs are of one file, {files.pop()}, and none is learned from and "
+            "judged by at once; nothing was trained. Index more documented code"
+        )
+    return _Split(list(pairs), list(pairs), 0.0, min(FOLDS, len(files)))
 
 
 def _known_sources(patterns: Sequence[Pattern], names: Sequence[str]) -> None:
