@@ -562,3 +562,11 @@ def test_of_two_files_one_is_held_out() -> None:
     for seed in range(20):
         found = split([example(n) for n in range(2)], Shares(), seed=seed)
         assert [len(found.sides[side]) for side in SIDES] == [1, 0, 1]
+
+
+def test_of_few_tasks_none_is_cut_to_the_smallest() -> None:
+    tasks = {"implement": 40, "explain": 30, "answer": 5}
+    rows = [replace(example(n), task=task) for task, size in tasks.items() for n in range(size)]
+    kept, dropped = balance(rows, caps={}, task_share=0.3)
+    assert len(kept) == 75
+    assert not dropped

@@ -20,14 +20,17 @@ def balance(
 ) -> tuple[list[Example], Counter[str]]:
     """The examples that caps leave, in their order, and how many were dropped by reason.
 
-    ``caps`` is by category; ``task_share`` the largest share that one task may have. The best stay,
-    by quality; between equals chance decides, the same in every build.
+    ``caps`` is by category; ``task_share`` the largest share that one task may have, or twice an
+    even one where that is more. The best stay, by quality; between equals chance decides, the same
+    in every build.
     """
     dropped: Counter[str] = Counter()
     limits = {c: caps.get(c, caps.get(OTHERS)) for c in {e.category for e in examples}}
     kept = _capped(examples, lambda e: e.category, limits)
     dropped["over its category's cap"] = len(examples) - len(kept)
-    most = task_limit(Counter(example.task for example in kept).values(), task_share)
+    counts = Counter(example.task for example in kept)
+    share = max(task_share, 2 / max(1, len(counts)))  # of few tasks, each has a large one
+    most = task_limit(counts.values(), min(1.0, share))
     even = _capped(kept, lambda e: e.task, defaultdict(lambda: most))
     dropped["over its task's share"] = len(kept) - len(even)
     return even, +dropped

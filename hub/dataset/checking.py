@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hub.curate.rows import read_row, repaired
 from hub.curate.rules import Finding
+from hub.curate.validate import FORMS
 from hub.errors import HubError
 from hub.store.cache import atomic_path
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from hub.reporting import Progress
     from hub.types import Example
 
+# Columns of HumanEval, MBPP and their like, which are no form to be trained on.
+SOLUTIONS = ("canonical_solution", "code", "solution")
 LAST_BUILD = "last-build"  # in the hub's store: the folder that was built last
 MAX_LINE = 64 << 20  # bytes: what is longer is no row
 SPLITS = ("train.jsonl", "validation.jsonl", "test.jsonl")
@@ -112,14 +115,25 @@ def answers_of(dataset: Path) -> list[str]:
     for path in dataset_files(dataset):
         try:
             for line in read_lines(path):
-                row = read_row(line.data)
-                if row is None:
-                    told = line.error.message if line.error else "no row of a known form"
-                    raise HubError(f"{path}:{line.number}: {told}")
-                answers += [t.text for t in row.turns if t.role in ("assistant", "text")]
+                solved = _solutions(line.data)
+                row = None if solved else read_row(line.data)
+                if row is None and not solved:
+                    told = f"no row of a known form: {'; '.join([*FORMS, *SOLUTIONS])}"
+                    raise HubError(
+                        f"{path}:{line.number}: {line.error.message if line.error else told}"
+                    )
+                answers += solved
+                if row:
+                    answers += [t.text for t in row.turns if t.role in ("assistant", "text")]
         except OSError as error:
             raise HubError(f"{path} cannot be read: {error.strerror or error}") from error
     return answers
+
+
+def _solutions(data: Any) -> list[str]:
+    """What a benchmark's row says is right."""
+    row = data if isinstance(data, dict) else {}
+    return [row[name] for name in SOLUTIONS if isinstance(row.get(name), str)]
 
 
 def last_build(store: Path) -> Path:

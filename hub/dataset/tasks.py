@@ -58,6 +58,10 @@ _MODULE_DOC = {
     "rust": re.compile(r"\A\s*((?:[ \t]*//![^\n]*\n)+)"),
     "go": re.compile(r"(?:\A|\n\n)((?://[^\n]*\n)+)package "),
 }
+_DIRECTIVE = re.compile(  # of a tool; and a banner
+    r"(?:es|ts|style)lint-|prettier-ignore|biome-ignore|noinspection|@ts-\w|\bnolint\b|\bnoqa\b"
+    r"|istanbul ignore|c8 ignore|pragma:|\A\W*[-=*#~]{3,}"
+)
 _LICENCE = re.compile(r"(?i)copyright|licen[cs]ed? under|SPDX|all rights reserved")
 _DESIGN = re.compile(r"(?i)(?:^|/)(?:readme|architecture|design|overview)[^/]*$")
 _HEADING = re.compile(
@@ -328,7 +332,7 @@ def _fenced(code: str, language: str) -> str:
 def _description(p: Pattern) -> str:
     """The first paragraph of the documentation in plain words; "" where it says too little."""
     text = plain(p.docstring.strip().split("\n\n")[0])
-    return text if len(split_words(text)) >= MIN_WORDS else ""
+    return text if len(split_words(text)) >= MIN_WORDS and not _DIRECTIVE.search(text) else ""
 
 
 def _module_description(p: Pattern) -> str:
