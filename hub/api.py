@@ -486,7 +486,7 @@ class Hub:
             progress: Called with what is being done and how far it is.
 
         Raises:
-            HubError: nothing is indexed, too few pairs, a source that is not there, or a model
+            HubError: nothing is indexed, too few pairs or files, an unknown source, or a model
                 that cannot be tuned.
         """
         from hub.reporting import silent
