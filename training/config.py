@@ -130,7 +130,9 @@ class Scratch(_Section):
     """A base built from the dataset itself, for runs without a download."""
 
     vocabulary: int = Field(default=4096, ge=300, le=65_536, description="tokens")
-    hidden: int = Field(default=192, ge=32, multiple_of=16, description="width")
+    hidden: int = Field(
+        default=192, ge=64, multiple_of=64, description="width; blocks of 64 are quantised"
+    )
     layers: int = Field(default=4, ge=1, description="depth")
     heads: int = Field(default=4, ge=1, description="of attention")
     steps: int = Field(default=200, ge=1, description="of training on the plain text")
@@ -215,8 +217,8 @@ def _contradictions(settings: Mapping[str, Any]) -> Iterator[str]:
 
     def value(section: str, key: str) -> Any:
         part = settings.get(section)
-        model: type[BaseModel] = {"train": Train, "scratch": Scratch}[section]
-        field = model.model_fields[key]
+        sections: dict[str, type[BaseModel]] = {"train": Train, "scratch": Scratch}
+        field = sections[section].model_fields[key]
         return part.get(key, field.default) if isinstance(part, dict) else field.default
 
     base, scratch = settings.get("base"), settings.get("scratch")

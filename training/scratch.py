@@ -97,7 +97,7 @@ def _pretrain(
         LlamaConfig(
             vocab_size=vocabulary,
             hidden_size=scratch.hidden,
-            intermediate_size=scratch.hidden * 8 // 3 // 16 * 16,
+            intermediate_size=-(-scratch.hidden * 8 // 3 // 64) * 64,
             num_hidden_layers=scratch.layers,
             num_attention_heads=scratch.heads,
             num_key_value_heads=scratch.heads,
@@ -125,7 +125,7 @@ def _pretrain(
         optimizer.step()
         schedule.step()
         if on_step:
-            on_step(step, scratch.steps, float(loss))
+            on_step(step, scratch.steps, loss.item())
     return model.eval()
 
 

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from training.prepare import Prepared
     from training.runlog import Event
 
+BLOCK = 64  # weights that share a scale
 STATE_FILES = (
     "optimizer.pt",
     "scheduler.pt",
@@ -200,6 +201,7 @@ def _trainer(config: Config, prepared: Prepared, log: RunLog, stop: Stop) -> Any
         ),
         callbacks=[watch(run, log, stop)],
     )
+    _check_blocks(trainer.model)
     if precision != "bf16":  # TRL makes a quantised base's adapter bf16, which fp16 cannot scale
         for weight in trainer.model.parameters():
             if weight.requires_grad:
@@ -245,6 +247,17 @@ def _finish(config: Config, prepared: Prepared, log: RunLog, stop: Stop) -> Resu
     return Result(
         adapter=output / ADAPTER, steps=step_of(last), metrics=metrics, stopped=stop.reason
     )
+
+
+def _check_blocks(model: Any) -> None:
+    """On a CPU, bitsandbytes multiplies 4-bit weights in blocks of 64 inputs alone."""
+    for name, module in model.named_modules():
+        four = type(module).__name__ == "Linear4bit"
+        if four and module.weight.device.type == "cpu" and module.in_features % BLOCK:
+            raise TrainingError(
+                f"{name} of the base has {module.in_features} inputs, no multiple of {BLOCK}: on a "
+                "CPU it cannot be trained in 4 bits; set quantization to null"
+            )
 
 
 def _dataset(sequences: list[Sequence]) -> Any:
