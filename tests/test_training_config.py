@@ -1,4 +1,4 @@
-"""Settings of a run: what is wrong with them is named at once, and the reference is what it says."""
+"""Settings of a run: what is wrong is named at once, and the reference is what it says."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_everything_wrong_is_named_at_once() -> None:
     for part in (
         "my.yaml:",
         "dataset is missing: the folder with the splits",
-        "unknown key 'lora.rank'; did you mean 'r'?",
+        "unknown key 'lora.rank'; known keys: r, alpha, dropout",
         "lora.dropout = 1.5: Input should be less than 1",
         "unknown key 'train.epoch'; did you mean 'epochs'?",
         "train.seed = -1",

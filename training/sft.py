@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from training.prepare import Prepared
     from training.runlog import Event
 
-BLOCK = 64  # weights that share a scale
 STATE_FILES = (
     "optimizer.pt",
     "scheduler.pt",
@@ -201,7 +200,7 @@ def _trainer(config: Config, prepared: Prepared, log: RunLog, stop: Stop) -> Any
         ),
         callbacks=[watch(run, log, stop)],
     )
-    _check_blocks(trainer.model)
+    _keep_weights(trainer.model)
     if precision != "bf16":  # TRL makes a quantised base's adapter bf16, which fp16 cannot scale
         for weight in trainer.model.parameters():
             if weight.requires_grad:
@@ -249,15 +248,12 @@ def _finish(config: Config, prepared: Prepared, log: RunLog, stop: Stop) -> Resu
     )
 
 
-def _check_blocks(model: Any) -> None:
-    """On a CPU, bitsandbytes multiplies 4-bit weights in blocks of 64 inputs alone."""
-    for name, module in model.named_modules():
-        four = type(module).__name__ == "Linear4bit"
-        if four and module.weight.device.type == "cpu" and module.in_features % BLOCK:
-            raise TrainingError(
-                f"{name} of the base has {module.in_features} inputs, no multiple of {BLOCK}: on a "
-                "CPU it cannot be trained in 4 bits; set quantization to null"
-            )
+def _keep_weights(model: Any) -> None:
+    """On a CPU with bf16, bitsandbytes repacks 4-bit weights at the first evaluation, with rounded
+    scales: a resumed run would train on other weights than one that was never stopped."""
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
 
 
 def _dataset(sequences: list[Sequence]) -> Any:
