@@ -220,7 +220,7 @@ def test_a_run_goes_on_only_with_the_settings_and_rows_it_began_with(
 ) -> None:
     mine = write_rows(tmp_path / "data/train.jsonl", rows(14)).parent
     config = settings(base, mine, tmp_path / "run")
-    with pytest.raises(TrainingError, match="no checkpoint"):
+    with pytest.raises(TrainingError, match="no run to go on with"):
         train(config, resume=True)
 
     def interrupt(event: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import sys
 from pathlib import Path
@@ -16,6 +17,26 @@ def precision() -> str:
     capable = Path("/proc/cpuinfo")
     fast = capable.is_file() and "avx512_bf16" in capable.read_text()
     return "bf16" if fast else "fp32"
+
+
+def device_kind() -> str:
+    """cuda or cpu."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def free_memory() -> int:
+    """Bytes that a run could take: of the GPU where there is one."""
+    import torch
+
+    if torch.cuda.is_available():
+        return int(torch.cuda.mem_get_info()[0])
+    known = Path("/proc/meminfo")
+    if known.is_file():
+        fields = dict(line.split(":", 1) for line in known.read_text().splitlines())
+        return int(fields["MemAvailable"].split()[0]) * 1024
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def device() -> str:

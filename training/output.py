@@ -94,26 +94,24 @@ def check_output(config: Config, output: Path, resume: bool) -> None:
     adapter, noted = output / ADAPTER, output / CONFIG
     if adapter.exists() and not problems(adapter):
         raise TrainingError(f"{adapter} is there already: this run is done; name another output")
-    begun = bool(saved(output / CHECKPOINTS))
-    if begun and not resume:
-        raise TrainingError(
-            f"{output} holds a run that was stopped: go on with --resume, or name another output"
-        )
     settings = config.model_dump()
-    if begun:
-        before = yaml.safe_load(noted.read_text(encoding="utf-8"))
-        old, new = dict(_flat(before)), dict(_flat(settings))
-        changed = [k for k in sorted({*old, *new}) if old.get(k) != new.get(k) and k not in FREE]
-        if changed:
-            listed = "; ".join(f"{k} was {old.get(k)!r}, is {new.get(k)!r}" for k in changed)
-            raise TrainingError(f"{output} was begun with other settings: {listed}")
+    if not resume:
+        if saved(output / CHECKPOINTS):
+            raise TrainingError(
+                f"{output} holds a run that was stopped: go on with --resume, or name another "
+                "output"
+            )
+        shutil.rmtree(output / BASE, ignore_errors=True)
+        noted.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
         return
-    if resume:
-        raise TrainingError(
-            f"{output} holds no checkpoint to go on from: start it without --resume"
-        )
-    shutil.rmtree(output / BASE, ignore_errors=True)
-    noted.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
+    if not noted.is_file():
+        raise TrainingError(f"{output} holds no run to go on with: start it without --resume")
+    old = dict(_flat(yaml.safe_load(noted.read_text(encoding="utf-8"))))
+    new = dict(_flat(settings))
+    changed = [k for k in sorted({*old, *new}) if old.get(k) != new.get(k) and k not in FREE]
+    if changed:
+        listed = "; ".join(f"{k} was {old.get(k)!r}, is {new.get(k)!r}" for k in changed)
+        raise TrainingError(f"{output} was begun with other settings: {listed}")
 
 
 def check_data(output: Path, name: str, sha256: str) -> None:

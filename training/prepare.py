@@ -50,7 +50,7 @@ def prepare(config: Config, log: RunLog) -> Prepared:
             build_base(config, Path(base), _base_logger(log))
     tokenizer = load_tokenizer(base, config.revision)
     given = config.data.chat_template
-    text = _read_template(given) if given else ""
+    text = read_template_file(given) if given else ""
     template = template_of(tokenizer, text=text, origin=given)
     reports: list[TokenReport] = []
     splits: list[list[Sequence]] = []
@@ -114,7 +114,12 @@ def precision_of(config: Config) -> str:
     return hardware.precision() if config.train.precision == "auto" else config.train.precision
 
 
-def _read_template(path: str) -> str:
+def read_template_file(path: str) -> str:
+    """A chat template of the user's own.
+
+    Raises:
+        TrainingError: it cannot be read.
+    """
     try:
         return Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -47,7 +47,7 @@ def build_base(
     """
     assert config.scratch is not None
     rows = Path(config.dataset) / config.data.train
-    tokenizer = build_tokenizer(_texts_of(rows), config.scratch.vocabulary)
+    tokenizer = build_tokenizer(texts_of(rows), config.scratch.vocabulary)
     whole = config.data.model_copy(update={"too_long": "split"})
     sequences, _ = tokenize(rows, tokenizer, template_of(tokenizer), whole)
     if not sequences:
@@ -81,6 +81,25 @@ def build_tokenizer(texts: Iterable[str], vocabulary: int) -> Any:
     )
 
 
+def architecture_of(scratch: Scratch, vocabulary: int) -> Any:
+    """The transformers configuration of the base."""
+    from transformers import LlamaConfig
+
+    return LlamaConfig(
+        vocab_size=vocabulary,
+        hidden_size=scratch.hidden,
+        intermediate_size=-(-scratch.hidden * 8 // 3 // 64) * 64,
+        num_hidden_layers=scratch.layers,
+        num_attention_heads=scratch.heads,
+        num_key_value_heads=scratch.heads,
+        tie_word_embeddings=True,
+        max_position_embeddings=4096,
+        pad_token_id=0,
+        bos_token_id=None,
+        eos_token_id=2,
+    )
+
+
 def _pretrain(
     stream: Any,
     vocabulary: int,
@@ -90,24 +109,10 @@ def _pretrain(
 ) -> Any:
     """Next-token prediction on random windows of ``stream``."""
     import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
+    from transformers import LlamaForCausalLM
 
     torch.manual_seed(seed)
-    model = LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=vocabulary,
-            hidden_size=scratch.hidden,
-            intermediate_size=-(-scratch.hidden * 8 // 3 // 64) * 64,
-            num_hidden_layers=scratch.layers,
-            num_attention_heads=scratch.heads,
-            num_key_value_heads=scratch.heads,
-            tie_word_embeddings=True,
-            max_position_embeddings=4096,
-            pad_token_id=0,
-            bos_token_id=None,
-            eos_token_id=2,
-        )
-    )
+    model = LlamaForCausalLM(architecture_of(scratch, vocabulary))
     optimizer = torch.optim.AdamW(model.parameters(), lr=scratch.learning_rate)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, scratch.learning_rate, total_steps=scratch.steps + 1, pct_start=0.1
@@ -129,7 +134,7 @@ def _pretrain(
     return model.eval()
 
 
-def _texts_of(path: Path) -> Iterator[str]:
+def texts_of(path: Path) -> Iterator[str]:
     """Every text of the rows that is learned from; a line that is no JSON is reported later."""
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from training import hardware
-from training.checkpoints import newest, problems, publish, saved, state_of, step_of
+from training.checkpoints import PREFIX, newest, problems, publish, state_of, step_of
 from training.errors import TrainingError
 from training.loop import exhausted, trainer_class, watch
 from training.output import (
@@ -83,12 +83,12 @@ def train(
             prepared = prepare(config, log)
             (output / CHECKPOINTS).mkdir(exist_ok=True)
             settings = config
-            while not (ended := _attempt(settings, prepared, log, stop)):
+            while (ended := _attempt(settings, prepared, log, stop)) is None:
                 settings = _halved(settings, log)
             if stop.reason == INTERRUPTED:
                 log("stop", reason=stop.reason)
                 return Result(adapter=None, steps=ended, metrics={}, stopped=stop.reason)
-            return _finish(config, prepared, log, stop)
+            return _finish(config, prepared, log, stop, ended)
         except TrainingError as error:
             log("failed", reason=str(error))
             raise
@@ -97,8 +97,8 @@ def train(
             raise
 
 
-def _attempt(config: Config, prepared: Prepared, log: RunLog, stop: Stop) -> int:
-    """Train from the newest whole checkpoint; the steps done, or 0 where memory ran out.
+def _attempt(config: Config, prepared: Prepared, log: RunLog, stop: Stop) -> int | None:
+    """Train from the newest whole checkpoint; the steps done, or None to try a smaller batch.
 
     Raises:
         TrainingError: why the run cannot go on.
@@ -122,7 +122,7 @@ def _attempt(config: Config, prepared: Prepared, log: RunLog, stop: Stop) -> int
         if not _out_of_memory(error):
             raise
         if config.train.out_of_memory == "halve" and config.train.batch_size > 1:
-            return 0
+            return None
         raise TrainingError(_memory_advice(config)) from error
     finally:
         stop.stepping = False
@@ -210,14 +210,17 @@ def _trainer(config: Config, prepared: Prepared, log: RunLog, stop: Stop) -> Any
     return trainer
 
 
-def _finish(config: Config, prepared: Prepared, log: RunLog, stop: Stop) -> Result:
-    """Put the adapter into place: the weights of the best checkpoint that is whole."""
+def _finish(config: Config, prepared: Prepared, log: RunLog, stop: Stop, ended: int) -> Result:
+    """Put the adapter into place: the weights of the best checkpoint."""
     output = Path(config.output)
     last, _ = newest(output / CHECKPOINTS)
-    assert last is not None
+    if last is None or step_of(last) != ended:
+        raise TrainingError(f"the checkpoint of step {ended} is damaged; go on with --resume")
     state = state_of(last)
-    best = last.with_name(f"checkpoint-{state['best_global_step']}")
-    chosen = best if best in saved(output / CHECKPOINTS) and not problems(best) else last
+    chosen = last.with_name(f"{PREFIX}{state['best_global_step'] or ended}")
+    if wrong := problems(chosen):
+        log("damaged", checkpoint=chosen.name, problems=wrong)
+        chosen = last
     losses = [e for e in state["log_history"] if "eval_loss" in e and e["step"] <= step_of(chosen)]
     learned = [e for e in state["log_history"] if "loss" in e and e["step"] <= step_of(chosen)]
     metrics = {"loss": float(learned[-1]["loss"])} if learned else {}
