@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
+import resource
 import signal
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,14 @@ from safetensors.torch import load_file, save_file
 
 from tests.training_fixtures import rows, write_rows
 from training import loop
-from training.checkpoints import problems, publish, saved
+from training.checkpoints import problems, saved
 from training.config import Config, make_config
 from training.errors import TrainingError
-from training.output import alone
-from training.runlog import read_log
+from training.output import Stop, alone
+from training.prepare import prepare
+from training.runlog import RunLog, read_log
 from training.scratch import build_base
-from training.sft import Result, train
+from training.sft import Result, _trainer, train
 from training.template import read_template
 
 TINY: dict[str, Any] = {
@@ -186,22 +187,23 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_it_used(
 
 
 def test_a_disk_that_fills_during_a_save_leaves_the_checkpoint_before_it(
-    whole: Result, base: Path, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    whole: Result, base: Path, dataset: Path, tmp_path: Path
 ) -> None:
     config = settings(base, dataset, tmp_path / "run")
+    usual = resource.getrlimit(resource.RLIMIT_FSIZE)
 
-    def full(partial: Path, target: Path) -> None:
-        if target.name == "checkpoint-6":
-            raise OSError(errno.ENOSPC, "No space left on device")
-        publish(partial, target)
+    def full(event: dict[str, Any]) -> None:
+        if event["event"] == "save" and event["step"] == 4:  # no file may grow past the log's size
+            resource.setrlimit(resource.RLIMIT_FSIZE, (15_000, usual[1]))
 
-    monkeypatch.setattr(loop, "publish", full)
-    with pytest.raises(TrainingError, match=r"step 6 cannot be saved .* No space left"):
-        train(config)
+    try:
+        with pytest.raises(TrainingError, match=r"checkpoint of step 6 cannot be saved in .* free"):
+            train(config, listener=full)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, usual)
     assert [path.name for path in saved(tmp_path / "run/checkpoints")][-1] == "checkpoint-4"
-    assert not list((tmp_path / "run/checkpoints/.partial").glob("*"))
+    assert not list((tmp_path / "run/checkpoints").glob(".partial/*"))
     assert read_log(tmp_path / "run")[-1]["event"] == "failed"
-    monkeypatch.undo()
     assert same(weights(train(config, resume=True)), weights(whole))
 
 
@@ -314,3 +316,35 @@ def test_a_dataset_of_one_row_trains_and_one_of_none_is_refused(
 def test_a_base_that_is_not_there_is_named(dataset: Path, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="nowhere"):
         train(settings(tmp_path / "nowhere", dataset, tmp_path / "run"))
+
+
+def test_layers_that_the_base_does_not_have_are_named(
+    base: Path, dataset: Path, tmp_path: Path
+) -> None:
+    config = settings(base, dataset, tmp_path / "run", lora__target_modules=["query_key_value"])
+    with pytest.raises(TrainingError, match="query_key_value"):
+        train(config)
+
+
+def test_packed_rows_do_not_see_each_other_and_none_is_lost(
+    base: Path, dataset: Path, tmp_path: Path
+) -> None:
+    exact = {"train": TINY["train"] | {"batch_size": 1, "precision": "fp32"}, "quantization": None}
+    packed = settings(base, dataset, tmp_path / "run", **exact, data__packing=True)
+    (tmp_path / "run").mkdir()
+    log = RunLog(tmp_path / "run")
+    prepared = prepare(packed, log)
+    trainer = _trainer(packed, prepared, log, Stop())
+    lengths = [n for row in trainer.train_dataset["seq_lengths"] for n in row]
+    assert sorted(lengths) == sorted(len(s.input_ids) for s in prepared.train)
+    row = max(trainer.train_dataset, key=lambda row: len(row["seq_lengths"]))
+    batch = trainer.data_collator([row])
+    assert batch["input_ids"].numel() == len(row["input_ids"])  # no padding at all
+    model = trainer.model.eval()
+    with torch.no_grad():
+        together = model(input_ids=batch["input_ids"], position_ids=batch["position_ids"]).logits
+        start = row["seq_lengths"][0]
+        alone_ids = batch["input_ids"][:, start : start + row["seq_lengths"][1]]
+        apart = model(input_ids=alone_ids).logits
+    part = together[:, start : start + apart.shape[1]]
+    assert torch.allclose(part, apart, atol=1e-4)

@@ -28,6 +28,7 @@ SMOOTHING = 0.8  # weight of the past in the smoothed loss
 def trainer_class() -> Any:
     """SFTTrainer whose checkpoints are published, verified folders."""
     import torch
+    from safetensors import SafetensorError
     from trl import SFTTrainer
 
     class Trainer(SFTTrainer):  # type: ignore[misc]
@@ -55,7 +56,7 @@ def trainer_class() -> Any:
                 # Past SFTTrainer's own, which writes a model card each time.
                 super(SFTTrainer, self)._save_checkpoint(model, trial)
                 publish(folder, self.checkpoints / folder.name)
-            except (OSError, RuntimeError) as error:
+            except (OSError, RuntimeError, SafetensorError) as error:
                 shutil.rmtree(self._partial, ignore_errors=True)
                 free = shutil.disk_usage(self.checkpoints).free
                 raise TrainingError(

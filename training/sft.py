@@ -116,7 +116,10 @@ def _attempt(config: Config, prepared: Prepared, log: RunLog, stop: Stop) -> int
             return step_of(start)
     try:
         trainer = _trainer(config, prepared, log, stop)
-        stop.stepping = True
+    except (OSError, ValueError, KeyError) as error:
+        raise TrainingError(f"the base {prepared.base} cannot be trained so: {error}") from error
+    stop.stepping = True
+    try:
         trainer.train(resume_from_checkpoint=str(start) if start else None)
     except (RuntimeError, MemoryError) as error:
         if not _out_of_memory(error):
