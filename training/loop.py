@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from training.output import Stop
     from training.runlog import RunLog
 
-FIRST = 5  # steps whose mean loss is what a run is held against
 SMOOTHING = 0.8  # weight of the past in the smoothed loss
 
 
@@ -98,7 +97,6 @@ def watch(train: Train, log: RunLog, stop: Stop) -> Any:
         def __init__(self) -> None:
             self.began, self.began_at = time.monotonic(), 0
             self.last, self.tokens = self.began, 0.0
-            self.first: list[float] = []
             self.smooth = math.nan
 
         def on_train_begin(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
@@ -116,7 +114,7 @@ def watch(train: Train, log: RunLog, stop: Stop) -> Any:
             control.should_training_stop |= bool(stop.reason)
 
         def on_log(
-            self, _args: Any, state: Any, _control: Any, logs: dict[str, float], **_: Any
+            self, args: Any, state: Any, _control: Any, logs: dict[str, float], **_: Any
         ) -> None:
             if "loss" not in logs:
                 return
@@ -138,18 +136,21 @@ def watch(train: Train, log: RunLog, stop: Stop) -> Any:
                 peak_bytes=peak_memory(),
             )
             self.last, self.tokens = now, tokens
-            self._check(logs["loss"], state.global_step)
-
-        def _check(self, loss: float, step: int) -> None:
-            if len(self.first) < FIRST:
-                self.first.append(loss)
-                self.smooth = sum(self.first) / len(self.first)
-                return
-            self.smooth = SMOOTHING * self.smooth + (1 - SMOOTHING) * loss
-            start = sum(self.first) / FIRST
-            if self.smooth > train.divergence * start:
+            # With fp16, gradients that are no numbers are left out and the scale is lowered.
+            if not args.fp16 and not math.isfinite(logs.get("grad_norm") or 0.0):
                 raise TrainingError(
-                    f"the loss has risen from {start:.3f} to {self.smooth:.3f} at step {step}, "
+                    f"the gradient is {logs['grad_norm']} in step {state.global_step}; "
+                    f"{_advice(train.learning_rate)}"
+                )
+            first = next(entry["loss"] for entry in state.log_history if "loss" in entry)
+            self._check(logs["loss"], first, state.global_step)
+
+        def _check(self, loss: float, first: float, step: int) -> None:
+            past = loss if math.isnan(self.smooth) else self.smooth
+            self.smooth = SMOOTHING * past + (1 - SMOOTHING) * loss
+            if self.smooth > train.divergence * first:
+                raise TrainingError(
+                    f"the loss has risen from {first:.3f} to {self.smooth:.3f} at step {step}, "
                     f"more than {train.divergence:g} times (train.divergence); "
                     f"{_advice(train.learning_rate)}"
                 )
