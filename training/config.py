@@ -82,7 +82,9 @@ class Train(_Section):
     """The run."""
 
     epochs: float = Field(default=4, gt=0, description="passes over the rows")
-    max_steps: int = Field(default=0, ge=0, description="ends the run earlier; 0: never")
+    max_steps: int = Field(
+        default=0, ge=0, description="of the run, in place of epochs; 0: by epochs"
+    )
     learning_rate: Rate = Field(default=2e-4, description="at its highest")
     batch_size: int = Field(default=2, ge=1, description="sequences at a time on one device")
     accumulation: int = Field(default=8, ge=1, description="batches of one step")

@@ -11,7 +11,7 @@ import argparse
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from tests.training_fixtures import rows, write_rows
 from training.config import Config, make_config
@@ -19,7 +19,10 @@ from training.output import Stop
 from training.prepare import prepare
 from training.runlog import RunLog, read_log
 from training.scratch import build_base
-from training.sft import _trainer, train
+from training.sft import _dataset, _trainer, train
+
+if TYPE_CHECKING:
+    from training.data import Sequence
 
 
 def settings(folder: Path, output: str, steps: int, packing: bool) -> Config:
@@ -28,12 +31,12 @@ def settings(folder: Path, output: str, steps: int, packing: bool) -> Config:
             "base": str(folder / "base"),
             "dataset": str(folder),
             "output": str(folder / output),
-            "data": {"max_length": 2048, "packing": packing},
+            "data": {"max_length": 512, "packing": packing},
             "quantization": None,
             "lora": {"dropout": 0.0, "target_modules": "all-linear"},
             "train": {
                 "max_steps": steps,
-                "batch_size": 4,
+                "batch_size": 1 if packing else 4,
                 "accumulation": 1,
                 "precision": "fp32",
                 "optimizer": "adamw_torch",
@@ -46,10 +49,10 @@ def settings(folder: Path, output: str, steps: int, packing: bool) -> Config:
     )
 
 
-def bare(config: Config, folder: Path, given: list[dict[str, Any]]) -> tuple[float, list[float]]:
-    """Processor seconds of TRL's own loop on the rows themselves, and the losses of its steps."""
-    from datasets import Dataset
+def bare(config: Config, folder: Path, given: list[Sequence]) -> tuple[float, list[float]]:
+    """Processor seconds of TRL's own loop on the same tokens, and the losses of its steps."""
     from peft import LoraConfig
+    from transformers.trainer_callback import PrinterCallback
     from trl import SFTConfig, SFTTrainer
 
     run = config.train
@@ -75,13 +78,12 @@ def bare(config: Config, folder: Path, given: list[dict[str, Any]]) -> tuple[flo
             report_to="none",
             disable_tqdm=True,
         ),
-        train_dataset=Dataset.from_list(
-            [{k: r[k] for k in ("prompt", "completion")} for r in given]
-        ),
+        train_dataset=_dataset(given),
         peft_config=LoraConfig(
             task_type="CAUSAL_LM", r=16, lora_alpha=32, target_modules="all-linear"
         ),
     )
+    trainer.remove_callback(PrinterCallback)
     began = time.process_time()
     trainer.train()
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
@@ -104,7 +106,9 @@ def main() -> None:
         print("|---|---|---|---|---|")
         for packing in (False, True):
             config = settings(folder, f"ours{packing}", asked.steps, packing)
-            seconds, losses = bare(config, folder, given)
+            Path(config.output).mkdir()
+            prepared = prepare(config, RunLog(folder))
+            seconds, losses = bare(config, folder, prepared.train)
             times: list[float] = []
             train(
                 config,
@@ -129,7 +133,7 @@ def main() -> None:
         print(
             f"\nPacked: {sum(packed)} tokens of rows in batches of {held} tokens "
             f"({sum(packed) / held:.1%} carry attention); sequences are "
-            f"{sum(packed) / len(packed) / 2048:.1%} full."
+            f"{sum(packed) / len(packed) / 512:.1%} full."
         )
 
 
