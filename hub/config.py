@@ -174,6 +174,12 @@ class Dataset(_Section):
         description="folder or name of the tokenizer of the model to train, on this machine",
     )
 
+    @model_validator(mode="after")
+    def _leaves_some_to_train(self) -> Self:
+        if self.test_share + self.validation_share >= 1:
+            raise ValueError("test_share and validation_share leave nothing to train on")
+        return self
+
 
 Action = Literal["replace", "drop", "keep"]
 

@@ -183,7 +183,9 @@ def build_summary(report: BuildReport) -> str:
     for stage in report.stages:
         lines.append(f"  {stage.name:12} {stage.kept:7} kept")
         lines += [
-            f"  {'':12} {count:7} dropped: {why}" for why, count in stage.dropped.most_common()
+            f"  {'':12} {count:7} dropped: {why}"
+            for why, count in stage.dropped.most_common()
+            if count
         ]
     lines += [f"  private      {count:7} found: {kind}" for kind, count in report.private.items()]
     for what, short in (

@@ -379,6 +379,7 @@ def test_a_dataset_without_a_row_is_not_written(hub: Hub, tmp_path: Path) -> Non
         ('tokenizer = "/nowhere"', "'/nowhere' is not on this machine"),
         ('fim_family = "gpt"', "'gpt': there are codellama"),
         ("test_share = 2.0", "test_share = 2.0"),
+        ("test_share = 0.6\nvalidation_share = 0.4", "leave nothing to train on"),
     ],
 )
 def test_a_wrong_setting_is_named_before_anything_is_made(

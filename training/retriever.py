@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from training.hardware import device_kind, precision
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
@@ -291,13 +293,7 @@ def _steps_callback(on_step: Callable[[int, int], None] | None) -> Any:
 
 
 def _precision() -> dict[str, bool]:
-    """bfloat16 where it is fast: on GPUs, and on CPUs with instructions for it."""
-    import torch
-
-    if torch.cuda.is_available():
-        return {"bf16": torch.cuda.is_bf16_supported()}
-    capable = Path("/proc/cpuinfo")
-    return {"use_cpu": True, "bf16": capable.is_file() and "avx512_bf16" in capable.read_text()}
+    return {"use_cpu": device_kind() == "cpu", "bf16": precision() == "bf16"}
 
 
 def _trainer(groups: Sequence[str]) -> Any:

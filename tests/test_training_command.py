@@ -1,0 +1,68 @@
+"""``python -m training``: exit statuses, and a dry run that finds what would fail."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.training_fixtures import rows, write_rows
+from training.__main__ import main
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Path:
+    return write_rows(tmp_path / "data/train.jsonl", rows(20)).parent
+
+
+def command(dataset: Path, tmp_path: Path, *options: str) -> list[str]:
+    places = ["--dataset", str(dataset), "--output", str(tmp_path / "run")]
+    return ["scratch-tiny", *places, *options]
+
+
+def test_settings_that_cannot_be_used_end_with_two(
+    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(command(dataset, tmp_path, "--set", "train.epoch=1")) == 2
+    assert "did you mean 'epochs'?" in capsys.readouterr().err
+
+
+def test_a_dry_run_checks_everything_and_writes_nothing(
+    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(command(dataset, tmp_path, "--dry-run")) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0].split()[1] for line in printed] == [
+        "base",
+        "template",
+        "rows",
+        "memory",
+        "disk",
+    ]
+    assert "20 of 20 rows" in printed[2]
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--dataset", "nowhere"], "nowhere"),
+        (["--set", "data.max_length=16"], "20 x longer than data.max_length = 16"),
+        (["--set", "data.chat_template=gone.jinja"], "gone.jinja"),
+        (["--set", "scratch=null", "--base", "no/such/base"], "no/such/base"),
+        (["--set", "train.batch_size=1000000"], "FAIL memory"),
+    ],
+)
+def test_a_dry_run_names_what_would_fail(
+    options: list[str],
+    said: str,
+    dataset: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert main(command(dataset, tmp_path, "--dry-run", *options)) == 1
+    printed = capsys.readouterr().out
+    assert said in printed
+    assert "FAIL" in printed

@@ -1,0 +1,108 @@
+"""``python -m training CONFIG.yaml``: the whole of a run, without the hub.
+
+Exit status: 0 the adapter is in place, 1 the run failed, 2 the settings cannot be used, 130 it was
+interrupted and can be resumed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from training.config import load_config, presets
+from training.errors import TrainingError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from training.runlog import Event
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    asked = _parser().parse_args(arguments)
+    given = {name: getattr(asked, name) for name in ("base", "dataset", "output")}
+    given = {name: value for name, value in given.items() if value is not None}
+    try:
+        config = load_config(asked.config, given | dict(map(_setting, asked.set)))
+    except TrainingError as error:
+        print(error, file=sys.stderr)
+        return 2
+    _quiet()
+    from training.preflight import preflight
+    from training.sft import train
+
+    try:
+        if asked.dry_run:
+            checks = preflight(config)
+            print("\n".join(str(check) for check in checks))
+            return 0 if all(check.passed for check in checks) else 1
+        result = train(config, resume=asked.resume, listener=_print)
+    except TrainingError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    if result.adapter is None:
+        print(f"stopped after step {result.steps}; go on with --resume", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m training", description="Train an adapter from a dataset."
+    )
+    parser.add_argument("config", help=f"a YAML file, or a preset: {', '.join(presets())}")
+    parser.add_argument("--dataset", help="folder with train.jsonl")
+    parser.add_argument("--output", help="folder of the run")
+    parser.add_argument("--base", help="folder or id of the base model")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="as train.epochs=1"
+    )
+    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+    parser.add_argument("--dry-run", action="store_true", help="check everything, train nothing")
+    return parser
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    key, _, value = text.partition("=")
+    return key, yaml.safe_load(value)
+
+
+def _quiet() -> None:
+    """Only what the run itself says, and what is wrong."""
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    from datasets import disable_progress_bars
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.disable_progress_bar()
+    disable_progress_bars()
+
+
+def _print(event: Event) -> None:
+    """One plain line for each event."""
+    fields = {key: value for key, value in event.items() if key not in {"time", "event"}}
+    if event["event"] == "step":
+        print(
+            f"step {fields['step']}/{fields['steps']}  loss {fields['loss']:.4f}  "
+            f"rate {fields['learning_rate']:.2e}  {fields['tokens_per_second']:.0f} tokens/s  "
+            f"{fields['eta_seconds']} s left",
+            flush=True,
+        )
+    else:
+        shown = "  ".join(f"{key} {value}" for key, value in fields.items() if value)
+        print(f"{event['event']}: {shown}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,58 @@
+"""What this machine has: a number format that is fast on it, and memory."""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+from pathlib import Path
+
+
+def precision() -> str:
+    """bf16 where it is fast, on GPUs and on CPUs with instructions for it; else fp16 or fp32."""
+    import torch
+
+    if torch.cuda.is_available():
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+    capable = Path("/proc/cpuinfo")
+    fast = capable.is_file() and "avx512_bf16" in capable.read_text()
+    return "bf16" if fast else "fp32"
+
+
+def device_kind() -> str:
+    """cuda or cpu."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def free_memory() -> int:
+    """Bytes that a run could take: of the GPU where there is one."""
+    import torch
+
+    if torch.cuda.is_available():
+        return int(torch.cuda.mem_get_info()[0])
+    known = Path("/proc/meminfo")
+    if known.is_file():
+        fields = dict(line.split(":", 1) for line in known.read_text().splitlines())
+        return int(fields["MemAvailable"].split()[0]) * 1024
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def device() -> str:
+    """What a run computes on, in words."""
+    import torch
+
+    if torch.cuda.is_available():
+        return str(torch.cuda.get_device_name())
+    return f"CPU, {torch.get_num_threads()} threads"
+
+
+def peak_memory() -> int:
+    """Most bytes that this process has held: on the GPU where there is one."""
+    import torch
+
+    if torch.cuda.is_available():
+        return int(torch.cuda.max_memory_reserved())
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

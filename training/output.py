@@ -1,0 +1,136 @@
+"""The folder of a run: who may write to it, whether a run may begin or go on there, and signals."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from training.checkpoints import problems, saved
+from training.errors import TrainingError
+from training.runlog import read_log
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from training.config import Config
+
+ADAPTER, CHECKPOINTS, BASE, CONFIG = "adapter", "checkpoints", "base", "config.yaml"
+INTERRUPTED = "interrupted"
+# What a resumed run may set otherwise: its weights do not depend on it.
+FREE = frozenset({"output", "dataset", "train.keep", "train.log_steps", "train.out_of_memory"})
+
+
+class Stop:
+    """Why a run should end at its next step; empty: it should not.
+
+    A signal is only kept in mind while the run is ``stepping``; before, it ends the process.
+    """
+
+    reason = ""
+    stepping = False
+
+
+@contextmanager
+def alone(output: Path) -> Iterator[None]:
+    """Make the folder and hold its lock.
+
+    Raises:
+        TrainingError: another process has it, or the folder cannot be made.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(output / ".lock", timeout=0)
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout as error:
+        raise TrainingError(
+            f"another process is training into {output}: wait for it, or name another output"
+        ) from error
+    except OSError as error:
+        raise TrainingError(f"{output} cannot be the folder of a run: {error}") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def signals() -> Iterator[Stop]:
+    """Ctrl-C and SIGTERM end a run after its step, with a checkpoint; a second one, at once."""
+    stop = Stop()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def ask(_number: int, _frame: Any) -> None:
+        if not stop.stepping or stop.reason == INTERRUPTED:
+            raise KeyboardInterrupt
+        stop.reason = INTERRUPTED
+
+    for number in kept:
+        signal.signal(number, ask)
+    try:
+        yield stop
+    finally:
+        for number, handler in kept.items():
+            signal.signal(number, handler)
+
+
+def check_output(config: Config, output: Path, resume: bool) -> None:
+    """Refuse to mix two runs; note the settings of a new one.
+
+    Raises:
+        TrainingError: the folder holds a run already, or has none to go on with, or one with
+            other settings.
+    """
+    adapter, noted = output / ADAPTER, output / CONFIG
+    if adapter.exists() and not problems(adapter):
+        raise TrainingError(f"{adapter} is there already: this run is done; name another output")
+    settings = config.model_dump()
+    if not resume:
+        if saved(output / CHECKPOINTS):
+            raise TrainingError(
+                f"{output} holds a run that was stopped: go on with --resume, or name another "
+                "output"
+            )
+        shutil.rmtree(output / BASE, ignore_errors=True)
+        noted.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
+        return
+    if not noted.is_file():
+        raise TrainingError(f"{output} holds no run to go on with: start it without --resume")
+    old = dict(_flat(yaml.safe_load(noted.read_text(encoding="utf-8"))))
+    new = dict(_flat(settings))
+    changed = [k for k in sorted({*old, *new}) if old.get(k) != new.get(k) and k not in FREE]
+    if changed:
+        listed = "; ".join(f"{k} was {old.get(k)!r}, is {new.get(k)!r}" for k in changed)
+        raise TrainingError(f"{output} was begun with other settings: {listed}")
+
+
+def check_data(output: Path, name: str, sha256: str) -> None:
+    """A run that goes on must learn from what it began with.
+
+    Raises:
+        TrainingError: the file was another one then.
+    """
+    begun = [e for e in read_log(output) if e["event"] == "data" and e["name"] == name]
+    if begun and saved(output / CHECKPOINTS) and begun[-1]["sha256"] != sha256:
+        raise TrainingError(
+            f"{name} of the dataset is not what {output} was begun with: name another output, or "
+            "restore the file"
+        )
+
+
+def _flat(settings: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value

@@ -1,0 +1,136 @@
+"""What a run starts from: the base, its tokenizer and template, and the tokens of the dataset."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from training import hardware
+from training.checkpoints import problems
+from training.data import tokenize
+from training.errors import TrainingError
+from training.output import BASE, check_data
+from training.scratch import build_base
+from training.template import template_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from training.config import Config
+    from training.data import Sequence, TokenReport
+    from training.runlog import RunLog
+    from training.template import Template
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """What a run starts from: the base, its tokenizer and template, and the tokens."""
+
+    base: str
+    tokenizer: Any
+    template: Template
+    train: list[Sequence]
+    evaluation: list[Sequence]
+    reports: list[TokenReport]
+
+
+def prepare(config: Config, log: RunLog) -> Prepared:
+    """Load or build the base's tokenizer, and make tokens of the rows.
+
+    Raises:
+        TrainingError: the base or the dataset cannot be used.
+    """
+    base = config.base
+    if config.scratch:
+        base = str((Path(config.output) / BASE).resolve())
+        if not Path(base).is_dir() or problems(Path(base)):
+            shutil.rmtree(base, ignore_errors=True)
+            build_base(config, Path(base), _base_logger(log))
+    tokenizer = load_tokenizer(base, config.revision)
+    given = config.data.chat_template
+    text = read_template_file(given) if given else ""
+    template = template_of(tokenizer, text=text, origin=given)
+    reports: list[TokenReport] = []
+    splits: list[list[Sequence]] = []
+    for name in (config.data.train, config.data.evaluation):
+        path = Path(config.dataset) / name
+        if name == config.data.evaluation and not path.is_file():
+            splits.append([])
+            continue
+        sequences, report = tokenize(path, tokenizer, template, config.data)
+        check_data(Path(config.output), name, report.sha256)
+        reports.append(report)
+        splits.append(sequences)
+        log("data", name=name, **report.to_json())
+    if not splits[0]:
+        reasons = ", ".join(f"{n} x {why}" for why, n in reports[0].dropped.items()) or "no rows"
+        raise TrainingError(f"{reports[0].path} has nothing to learn from: {reasons}")
+    if config.train.patience and not splits[1]:
+        raise TrainingError(
+            f"train.patience = {config.train.patience} needs evaluation rows, and "
+            f"{Path(config.dataset) / config.data.evaluation} has none: set it to 0, or name a "
+            "file as data.evaluation"
+        )
+    log(
+        "start",
+        base=base,
+        template=template.origin,
+        end=template.end,
+        system=template.system,
+        device=hardware.device(),
+        precision=precision_of(config),
+    )
+    return Prepared(
+        base=base,
+        tokenizer=tokenizer,
+        template=template,
+        train=splits[0],
+        evaluation=splits[1],
+        reports=reports,
+    )
+
+
+def load_tokenizer(base: str, revision: str = "") -> Any:
+    """The tokenizer of a base.
+
+    Raises:
+        TrainingError: there is no such base, or it may not be read.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(base, revision=revision or None)
+    except (OSError, ValueError) as error:
+        raise TrainingError(
+            f"the base {base!r} cannot be read: {str(error).strip().splitlines()[0]} "
+            "Name a folder that holds a model, or the id of one whose licence you have accepted"
+        ) from error
+
+
+def precision_of(config: Config) -> str:
+    """bf16, fp16 or fp32."""
+    return hardware.precision() if config.train.precision == "auto" else config.train.precision
+
+
+def read_template_file(path: str) -> str:
+    """A chat template of the user's own.
+
+    Raises:
+        TrainingError: it cannot be read.
+    """
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise TrainingError(f"data.chat_template = {path!r} cannot be read: {error}") from error
+
+
+def _base_logger(log: RunLog) -> Callable[[int, int, float], None]:
+    """Logs every tenth step of building a base."""
+
+    def on_step(step: int, steps: int, loss: float) -> None:
+        if step % 10 == 0 or step == steps:
+            log("base", step=step, steps=steps, loss=loss)
+
+    return on_step
