@@ -25,6 +25,7 @@ from hub.store.embedding import pattern_vectors
 from hub.store.lexical import ChunkTerms, chunk_terms
 from hub.types import CHUNK_FIELDS, Pattern
 from hub.words import signed_text
+from hub.workers import start_workers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -104,9 +105,7 @@ def prepare_all(tasks: Sequence[Task], encoder: Encoder) -> Iterator[Prepared]:
         for batch in batches:
             yield from prepare_batch(batch, encoder)
         return
-    from loky import ProcessPoolExecutor
-
-    executor = ProcessPoolExecutor(workers, env={"TOKENIZERS_PARALLELISM": "false"})
+    executor = start_workers(workers, env={"TOKENIZERS_PARALLELISM": "false"})
     first = next(batches)
     try:
         with TemporaryDirectory(prefix="patternhub-") as folder:

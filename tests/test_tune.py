@@ -30,8 +30,6 @@ from hub.tuning.measure import WEIGHTS, Bench, Scores, best_weight
 from hub.tuning.pairs import collect_pairs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from hub.config import Tier
     from hub.store.encoders import Encoders
     from hub.types import Pattern
@@ -235,7 +233,7 @@ def test_a_source_held_out_whole_is_never_learned_from(
 
 
 @pytest.fixture(scope="module")
-def tuned_best(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Hub, Any]]:
+def tuned_best(tmp_path_factory: pytest.TempPathFactory) -> tuple[Hub, Any]:
     """A hub whose best tier was really tuned."""
     folder = tmp_path_factory.mktemp("best")
     with pytest.MonkeyPatch.context() as patch:
@@ -243,7 +241,8 @@ def tuned_best(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Hub, 
         recipe = retriever.Recipe(epochs=3, batch=16, max_tokens=32, rank=4, learning_rate=3e-3)
         patch.setattr(tuning, "recipe_of", lambda method, epochs: recipe)
         hub = base_hub(folder / "hub", made_up_code(folder / "team", files=30))
-        yield hub, hub.tune(tiers=["best"])
+        report = hub.tune(tiers=["best"])
+    return hub, report
 
 
 def test_the_best_tier_is_tuned_and_the_fast_tier_stays(tuned_best: tuple[Hub, Any]) -> None:
@@ -258,6 +257,7 @@ def test_the_best_tier_is_tuned_and_the_fast_tier_stays(tuned_best: tuple[Hub, A
     assert card["pairs"] == {"docs": 300}
 
 
+@pytest.mark.slow
 def test_tuning_again_starts_from_what_was_tuned_before(
     tuned_best: tuple[Hub, Any], tmp_path: Path, quick: None
 ) -> None:
@@ -361,6 +361,7 @@ def test_a_killed_run_goes_on_from_what_it_had(tmp_path: Path, quick: None) -> N
     assert set(report.verdicts) == {"best", "fast"}
 
 
+@pytest.mark.slow
 def test_all_weights_can_be_tuned(tmp_path: Path, quick: None) -> None:
     hub = base_hub(tmp_path / "hub", made_up_code(tmp_path / "team", files=30))
     report = hub.tune(tiers=["best"], method="full", epochs=3)

@@ -24,6 +24,7 @@ from hub.curate.technologies import file_imports, own_modules, used
 from hub.documentation import first_sentence
 from hub.errors import HubError
 from hub.words import split_words
+from hub.workers import start_workers
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
@@ -228,9 +229,7 @@ def _map(tasks: Iterable[_Task], chars: int) -> Iterator[dict[str, _Read]]:
     if workers < 2 or chars < PARALLEL_CHARS:
         yield from map(_read_files, tasks)
         return
-    from loky import ProcessPoolExecutor
-
-    executor = ProcessPoolExecutor(workers)
+    executor = start_workers(workers)
     try:
         yield from executor.map(_read_files, tasks)
     finally:

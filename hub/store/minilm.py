@@ -24,6 +24,7 @@ import numpy as np
 
 from hub.errors import HubError
 from hub.store.cache import atomic_path, cache_dir
+from hub.workers import start_workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -183,10 +184,8 @@ class MiniLMEncoder:
 
     def _measure_apart(self) -> list[Runtime]:
         """In a process of its own, so that the memory of every runtime tried is given back."""
-        from loky import ProcessPoolExecutor
-
         copy = MiniLMEncoder(self.folder, max_tokens=self.max_tokens, tuned=self.tuned)
-        executor = ProcessPoolExecutor(1)
+        executor = start_workers(1)
         try:
             return list(executor.submit(copy.measure).result())
         finally:
