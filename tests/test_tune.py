@@ -305,6 +305,7 @@ def test_a_tier_that_is_not_tuned_stays_as_it_was_tuned(
     assert new["base"] == NAME
 
 
+@pytest.mark.slow
 def test_the_best_tier_is_judged_beside_the_vectors_it_will_be_used_with(
     tmp_path: Path, quick: None
 ) -> None:

@@ -338,6 +338,7 @@ def test_a_batch_draws_on_few_groups() -> None:
     assert first != [list(batch) for batch in batches]
 
 
+@pytest.mark.slow
 def test_an_encoder_is_trained_in_batches_of_few_groups(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
