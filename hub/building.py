@@ -102,6 +102,7 @@ def _build(
     licences = {s.name: licences_of(source_root(workspace, s.location)) for s in sources}
     held_out = [text for name in settings.held_out for text in answers_of(workspace.folder / name)]
     applied = left_out(workspace.store_folder, {p.id for p in patterns})
+    indexed = patterns_digest(patterns)
     facts: dict[str, Any] = {
         "command": f"patternhub dataset build {out.name}",
         "version": version("pattern-hub"),
@@ -114,11 +115,11 @@ def _build(
             config,
             settings,
             retriever.store.state(),
-            patterns_digest(patterns),
+            indexed,
             digest(changes),
             digest(own, variants, held_out, sorted(applied.items()), licences),
         ).hex(),
-        "patterns": patterns_digest(patterns),
+        "patterns": indexed,
         "variants": digest(variants).hex(),
     }
     last = standing(out, facts["inputs"])

@@ -125,6 +125,19 @@ def test_no_export_holds_private_data_or_a_forbidden_term_and_all_is_counted(
     assert report.written + sum(report.left_out.values()) == len(patterns_of(hub))
 
 
+def test_a_secret_that_one_file_names_is_found_bare_in_others(
+    hub: Hub, tree: Path, tmp_path: Path
+) -> None:
+    word = "tr0ub" + "ador77"
+    (tree / "src/settings.py").write_text(f'password = "{word}"\n')
+    (tree / "src/usage.py").write_text(f'def log_in():\n    """Log in with {word}."""\n    go()\n')
+    hub.index([tree])
+    hub.export(tmp_path / "out.jsonl")
+    written = (tmp_path / "out.jsonl").read_text()
+    assert "def log_in" in written
+    assert word not in written
+
+
 def test_strict_fails_on_a_forbidden_term_and_says_where(hub: Hub, tree: Path) -> None:
     folder = hub.workspace.folder
     (tree / "src/private.py").write_text(PRIVATE)

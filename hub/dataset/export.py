@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from hub.curate.forbidden import find_terms, find_terms_in
 from hub.curate.left_out import left_out
-from hub.curate.privacy import redact_json
+from hub.curate.privacy import redact_json, secrets_in
 from hub.errors import HubError
 from hub.store.cache import atomic_path
 
@@ -111,6 +111,10 @@ def _writable(path: Path) -> AbstractContextManager[Path]:
 
 def examples(patterns: Iterable[Pattern], report: ExportReport) -> Iterator[dict[str, Any]]:
     """Instruction to code, for every whole function that says what it does."""
+    patterns = list(patterns)
+    known: dict[str, str] = {}  # a secret that one pattern names stands bare in others
+    for pattern in patterns:
+        known |= secrets_in(pattern.text)
     for pattern in patterns:
         reason = _reason_to_leave_out(pattern)
         if reason:
@@ -123,7 +127,7 @@ def examples(patterns: Iterable[Pattern], report: ExportReport) -> Iterator[dict
             row = ForbiddenRow(pattern.source, pattern.location, hit.rule, hit.term)
             report.forbidden.append(row)
             continue
-        clean, findings = redact_json(example)
+        clean, findings = redact_json(example, known=known)
         report.redacted.update(finding.kind for finding in findings)
         report.written += 1
         yield clean
