@@ -298,11 +298,10 @@ class Hub:
             HubError: nothing is indexed, or there is no such dataset.
         """
         from hub.augmenting import find_gaps_in
-        from hub.dataset.checking import last_build
         from hub.reporting import silent
 
         self._follow_config()
-        folder = Path(dataset) if dataset else last_build(self.workspace.store_folder)
+        folder = self._dataset(dataset)
         return self._read(
             lambda retriever: find_gaps_in(
                 self.workspace, retriever, folder, progress=progress or silent
@@ -398,11 +397,10 @@ class Hub:
             HubError: nothing is indexed, or there is no such dataset.
         """
         from hub.augmenting import fill_gaps
-        from hub.dataset.checking import last_build
         from hub.reporting import silent
 
         self._follow_config()
-        folder = Path(dataset) if dataset else last_build(self.workspace.store_folder)
+        folder = self._dataset(dataset)
         return self._read(
             lambda retriever: fill_gaps(
                 self.workspace, retriever, folder, category=category, progress=progress or silent
@@ -430,12 +428,12 @@ class Hub:
                 in hub.toml that cannot be used.
         """
         from hub.curate.validate import Validator
-        from hub.dataset.checking import check_dataset, last_build
+        from hub.dataset.checking import check_dataset
         from hub.reporting import silent
 
         workspace = self.workspace
         return check_dataset(
-            Path(dataset) if dataset else last_build(workspace.store_folder),
+            self._dataset(dataset),
             Validator.from_config(workspace.config, workspace.folder),
             fix=fix,
             on_finding=on_finding,
@@ -540,6 +538,12 @@ class Hub:
             except OtherModelError:
                 self._retriever = _retriever_of(self._readable())
         return use(self.retriever)
+
+    def _dataset(self, folder: str | Path | None) -> Path:
+        """The dataset in ``folder``; None is what was built last."""
+        from hub.dataset.checking import last_build
+
+        return Path(folder) if folder else last_build(self.workspace.store_folder)
 
     def _readable(self) -> Workspace:
         """The workspace whose vectors answer; hub.toml is read again where none that is known does.

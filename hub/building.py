@@ -40,7 +40,9 @@ if TYPE_CHECKING:
 
     from hub.config import Dataset
     from hub.curate.annotate import Annotation
+    from hub.curate.licences import Licence
     from hub.dataset.build import BuildReport
+    from hub.dataset.varying import Variant
     from hub.reporting import Progress
     from hub.search.retrieval import Retriever
     from hub.store.manifest import Source
@@ -85,51 +87,17 @@ def _build(
 ) -> BuildReport:
     checked_options(out, settings)
     patterns, vectors = read_patterns(retriever)
-    manifest = Manifest(workspace.manifest_path)
-    try:
-        sources = manifest.sources()
-    finally:
-        manifest.close()
-    config = workspace.config.model_dump_json()
-    remembered = Remembered(workspace.store_folder / FOLDER, config)
-    changes = read_history(workspace, sources, settings.commits, remembered)
-    own = [
-        *read_handwritten(workspace.folder),
-        *read_imported(workspace.folder),
-        *generated(workspace.folder / GENERATED, patterns),
-    ]
-    variants = read_variants(workspace.folder / VARIANTS, patterns)
-    licences = {s.name: licences_of(source_root(workspace, s.location)) for s in sources}
-    held_out = [text for name in settings.held_out for text in answers_of(workspace.folder / name)]
-    applied = left_out(workspace.store_folder, {p.id for p in patterns})
-    indexed = patterns_digest(patterns)
-    facts: dict[str, Any] = {
-        "command": f"patternhub dataset build {out.name}",
-        "version": version("pattern-hub"),
-        "settings": settings.model_dump(),
-        "privacy": workspace.config.privacy.model_dump(),
-        "licences": {name: told(each) for name, each in licences.items()},
-        "sources": {source.name: source.revision for source in sources},
-        "inputs": digest(
-            rules_digest(),
-            config,
-            settings,
-            retriever.store.state(),
-            indexed,
-            digest(changes),
-            digest(own, variants, held_out, sorted(applied.items()), licences),
-        ).hex(),
-        "patterns": indexed,
-        "variants": digest(variants).hex(),
-    }
+    remembered = Remembered(workspace.store_folder / FOLDER, workspace.config.model_dump_json())
+    given = _gather(workspace, settings, patterns, remembered)
+    facts = _facts(workspace, retriever, out, settings, patterns, given)
     last = standing(out, facts["inputs"])
     if last and not strict:  # what is there may have dropped rows for which strict fails
         return last
     found = curated(workspace, patterns, vectors, progress)
     screen = Screen(workspace.config.privacy, workspace.config.forbidden, patterns)
-    screen.compliance.licences = licences
+    screen.compliance.licences = given.licences
     progress("looking for private data", 0, 1)
-    screen.learn(_texts(patterns, own, changes))
+    screen.learn(_texts(patterns, given.own, given.changes))
     remembered.secrets = screen.knows
     ingredients = Ingredients(
         patterns=[_screened(p, screen, remembered) for p in patterns],
@@ -137,10 +105,10 @@ def _build(
         tests=found.tests,
         clusters=found.clusters,
         stand_ins=found.stand_ins,
-        changes={(s, screen.path(path)): each for (s, path), each in changes.items()},
-        own=own,
-        held_out=held_out,
-        variants=[v._replace(pattern=screen.pattern(v.pattern)) for v in variants],
+        changes={(s, screen.path(path)): each for (s, path), each in given.changes.items()},
+        own=given.own,
+        held_out=given.held_out,
+        variants=[v._replace(pattern=screen.pattern(v.pattern)) for v in given.variants],
         vectors=vectors,
     )
     validator = Validator.from_config(workspace.config, workspace.folder)
@@ -160,6 +128,76 @@ def _build(
     remembered.save()
     (workspace.store_folder / LAST_BUILD).write_text(str(out.resolve()), encoding="utf-8")
     return report
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Given:
+    """What a dataset is made of beside patterns."""
+
+    sources: Sequence[Source]
+    changes: Mapping[tuple[str, str], Sequence[Change]]
+    own: Sequence[Example]
+    variants: Sequence[Variant]
+    licences: Mapping[str, Sequence[Licence]]
+    held_out: Sequence[str]
+    left_out: Mapping[str, str]
+
+
+def _gather(
+    workspace: Workspace, settings: Dataset, patterns: Sequence[Pattern], remembered: Remembered
+) -> _Given:
+    manifest = Manifest(workspace.manifest_path)
+    try:
+        sources = manifest.sources()
+    finally:
+        manifest.close()
+    return _Given(
+        sources=sources,
+        changes=read_history(workspace, sources, settings.commits, remembered),
+        own=[
+            *read_handwritten(workspace.folder),
+            *read_imported(workspace.folder),
+            *generated(workspace.folder / GENERATED, patterns),
+        ],
+        variants=read_variants(workspace.folder / VARIANTS, patterns),
+        licences={s.name: licences_of(source_root(workspace, s.location)) for s in sources},
+        held_out=[
+            text for name in settings.held_out for text in answers_of(workspace.folder / name)
+        ],
+        left_out=left_out(workspace.store_folder, {p.id for p in patterns}),
+    )
+
+
+def _facts(
+    workspace: Workspace,
+    retriever: Retriever,
+    out: Path,
+    settings: Dataset,
+    patterns: Sequence[Pattern],
+    given: _Given,
+) -> dict[str, Any]:
+    """What a manifest says; ``inputs`` is a digest of all that decides the dataset."""
+    indexed = patterns_digest(patterns)
+    return {
+        "command": f"patternhub dataset build {out.name}",
+        "version": version("pattern-hub"),
+        "settings": settings.model_dump(),
+        "privacy": workspace.config.privacy.model_dump(),
+        "licences": {name: told(each) for name, each in given.licences.items()},
+        "sources": {source.name: source.revision for source in given.sources},
+        "inputs": digest(
+            rules_digest(),
+            workspace.config.model_dump_json(),
+            settings,
+            retriever.store.state(),
+            indexed,
+            digest(given.changes),
+            digest(given.own, given.variants, given.held_out),
+            digest(sorted(given.left_out.items()), given.licences),
+        ).hex(),
+        "patterns": indexed,
+        "variants": digest(given.variants).hex(),
+    }
 
 
 def _texts(
