@@ -26,7 +26,7 @@ from hub.curate.near import band_count, band_keys, near_pairs
 from hub.curate.semantic import nearest, semantic_pairs, shared
 from hub.curate.shape import OWN, code_of
 from hub.curate.shingles import WIDTH, Sets, shingles, tokens
-from hub.terminal import duplicates_text
+from hub.terminal.curation import duplicates_text
 from hub.types import Pattern
 
 if TYPE_CHECKING:
@@ -392,7 +392,7 @@ def test_copies_of_another_kind_or_language_are_exact_duplicates() -> None:
 
 ANSWER = """
 from tests.test_duplicates import RENAMED, SEND, SIBLING, found, pattern
-from hub.cli import print_json
+from hub.commands.common import print_json
 texts = [SEND, RENAMED, SIBLING, SEND + "    pass", SEND.replace("    ", "  ")]
 print_json(found([pattern(t, str(i)) for i, t in enumerate(texts)]).to_json())
 """

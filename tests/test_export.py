@@ -144,7 +144,7 @@ def test_strict_fails_on_a_forbidden_term_and_says_where(hub: Hub, tree: Path) -
     for strict, found in (((), 0), (("--strict",), 1)):
         hub.index([tree])
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("hub.cli.open_hub", lambda _: hub)
+            patch.setattr("hub.commands.curation.open_hub", lambda _: hub)
             arguments = ["--hub", str(folder), "export", str(folder / "out.jsonl"), *strict]
             result = CliRunner().invoke(main, arguments)
         assert result.exit_code == found, result.output

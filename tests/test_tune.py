@@ -25,7 +25,7 @@ from hub.cli import main
 from hub.errors import HubError
 from hub.store.minilm import NAME, packaged_folder
 from hub.store.tuned import ADAPTER, CARD, SHIPPED, STATIC
-from hub.terminal import tune_summary
+from hub.terminal.tuning import tune_summary
 from hub.tuning.measure import WEIGHTS, Bench, Scores, best_weight
 from hub.tuning.pairs import collect_pairs
 

@@ -1,0 +1,1 @@
+"""The verbs of ``patternhub``, one short function each."""
