@@ -104,6 +104,7 @@ def watch(train: Train, log: RunLog, stop: Stop) -> Any:
             self.began_at = state.global_step
 
         def on_step_end(self, _args: Any, state: Any, control: Any, **_: Any) -> None:
+            stop.check_time()
             ends_epoch = train.strategy == "epoch" and float(state.epoch).is_integer()
             if stop.reason and not ends_epoch:  # else it is evaluated and saved first
                 control.should_save = control.should_training_stop = True

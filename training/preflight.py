@@ -37,7 +37,7 @@ def preflight(config: Config) -> list[Check]:
     """Try everything that a run needs; changes nothing. What depends on a failure is left out."""
     checks: list[Check] = []
     try:
-        tokenizer, architecture = _base(config)
+        tokenizer, architecture = base_of(config)
         checks.append(Check("base", True, f"{architecture.model_type}, {len(tokenizer)} tokens"))
         given = config.data.chat_template
         text = read_template_file(given) if given else ""
@@ -65,7 +65,7 @@ def preflight(config: Config) -> list[Check]:
     return checks
 
 
-def _base(config: Config) -> tuple[Any, Any]:
+def base_of(config: Config) -> tuple[Any, Any]:
     """The tokenizer and the architecture of the base that is there, or will be built.
 
     Raises:

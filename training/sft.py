@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import gc
 import json
+import math
 import shutil
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,7 +63,11 @@ class Result:
 
 
 def train(
-    config: Config, *, resume: bool = False, listener: Callable[[Event], None] | None = None
+    config: Config,
+    *,
+    resume: bool = False,
+    listener: Callable[[Event], None] | None = None,
+    seconds: float = 0,
 ) -> Result:
     """Run ``config`` to its end; with ``resume``, from where an earlier process left it.
 
@@ -70,6 +76,7 @@ def train(
         resume: Go on from the newest whole checkpoint; the outcome is that of a run that was
             never stopped.
         listener: Called with each event of the run's log.
+        seconds: Stop after the step in which they are over, as if interrupted; 0: no limit.
 
     Raises:
         TrainingError: the run cannot start or go on; says why, and what to change. Checkpoints
@@ -77,6 +84,7 @@ def train(
     """
     output = Path(config.output)
     with alone(output), signals() as stop:
+        stop.until = time.monotonic() + seconds if seconds else math.inf
         check_output(config, output, resume)
         log = RunLog(output, listener)
         try:

@@ -1,0 +1,1 @@
+"""The Gradio app that is also the Hugging Face Space."""

@@ -1,0 +1,196 @@
+"""What runs on a Space or in a Job: one specification, from the dataset to the kept adapter.
+
+Whatever an earlier machine saved is brought back first, so that a restart goes on. The run trains
+on the machine's own disk and is sent to the bucket at each save; a Hub that is away then is asked
+again at the next save, and for long at the end.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from training.checkpoints import digest, problems, saved
+from training.errors import TrainingError
+from training.output import ADAPTER, CHECKPOINTS
+from training.remote.bucket import Bucket
+from training.remote.client import HubTrouble, asking, patiently
+from training.remote.mirror import Mirror
+from training.remote.run import Status
+from training.runlog import RunLog
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from huggingface_hub import HfApi
+
+    from training.config import Config
+    from training.remote.job import Job
+    from training.runlog import Event
+    from training.sft import Result
+
+    Train = Callable[..., Result]
+
+OUTCOME = "outcome.json"
+LAST = "last-checkpoint"  # in the model repository, while the run goes on
+LOG_SECONDS = 30  # between two copies of the log, at least
+PATIENCE = 900  # seconds that the Hub may be away when the adapter has to be kept
+log = logging.getLogger(__name__)
+
+
+def work(
+    job: Job,
+    api: HfApi,
+    *,
+    train: Train | None = None,
+    listener: Callable[[Event], None] | None = None,
+) -> Status:
+    """Run ``job`` to its end, or to its limit; the outcome is in the bucket too.
+
+    Args:
+        job: What to do.
+        api: The Hub, with a token that may write to the bucket and to ``push_to``.
+        train: As :func:`training.sft.train`, which it is by default.
+        listener: Called with each event of the run's log.
+
+    Raises:
+        TrainingError: the Hub does not give what is needed, or does not take the adapter; what was
+            made is still on this machine's disk, and running the job again goes on from there.
+    """
+    place = Path(tempfile.gettempdir()) / "patternhub" / job.run
+    output = place / "run"
+    bucket = Bucket(api, job.bucket)
+    mirror = Mirror(output, bucket, job.prefix)
+    output.mkdir(parents=True, exist_ok=True)
+    patiently(mirror.bring, seconds=PATIENCE)
+    keeper = Keeper(job, api, mirror, listener)
+    status = Status("done", f"the adapter is in the bucket {job.bucket}")
+    if problems(output / ADAPTER):
+        config = local_config(job, bucket, place)
+        if train is None:
+            from training.sft import train
+        try:
+            result = train(
+                config,
+                resume=bool(saved(output / CHECKPOINTS)),
+                listener=keeper,
+                seconds=job.seconds,
+            )
+            if result.adapter is None:
+                status = Status("stopped", f"after step {result.steps}: {result.stopped}")
+        except TrainingError as error:
+            status = Status("failed", str(error))
+    patiently(keeper.keep, seconds=PATIENCE)
+    write_outcome(bucket, job.prefix, status)
+    return status
+
+
+class Keeper:
+    """Listens to a run, and keeps away from this machine what it has saved."""
+
+    def __init__(
+        self, job: Job, api: HfApi, mirror: Mirror, listener: Callable[[Event], None] | None
+    ) -> None:
+        self.job, self.api, self.mirror, self.listener = job, api, mirror, listener
+        self._log = RunLog(mirror.folder, listener)
+        self._pushed = ""
+        self._next = 0.0
+
+    def __call__(self, event: Event) -> None:
+        if self.listener:
+            self.listener(event)
+        try:
+            if event["event"] == "save":
+                self.keep()
+            elif time.monotonic() > self._next:
+                self.mirror.send_log()
+                self._next = time.monotonic() + LOG_SECONDS
+        except HubTrouble as error:  # training is dearer than one copy: the next save tries again
+            self._log("not kept", reason=str(error))
+
+    def keep(self) -> None:
+        """Send what is new to the bucket, then push it.
+
+        Raises:
+            HubTrouble: the Hub does not take it.
+        """
+        self.mirror.send()
+        if self.job.push_to:
+            self._push()
+
+    def _push(self) -> None:
+        """The adapter, or the newest checkpoint, as one commit."""
+        adapter = self.mirror.folder / ADAPTER
+        checkpoints = saved(self.mirror.folder / CHECKPOINTS)
+        done = adapter.is_dir() and not problems(adapter)
+        source = adapter if done else (checkpoints[-1] if checkpoints else None)
+        if source is None or source.name == self._pushed:
+            return
+        with asking(f"pushing {source.name} to {self.job.push_to}"):
+            self.api.upload_folder(
+                repo_id=self.job.push_to,
+                folder_path=source,
+                path_in_repo=None if done else LAST,
+                delete_patterns=f"{LAST}/*" if done else "*",
+                commit_message=f"{source.name} of run {self.job.run}",
+            )
+        self._pushed = source.name
+
+
+def write_outcome(bucket: Bucket, prefix: str, status: Status) -> None:
+    """How a run ended, for whoever asks: the last thing that is written.
+
+    Raises:
+        HubTrouble: the Hub does not take it.
+    """
+    text = json.dumps({"stage": status.stage, "detail": status.detail}).encode()
+    patiently(bucket.write, {f"{prefix}/{OUTCOME}": text}, seconds=PATIENCE)
+
+
+def read_outcome(bucket: Bucket, prefix: str) -> Status | None:
+    """How a run ended; None while it has not."""
+    text = bucket.read(f"{prefix}/{OUTCOME}")
+    return None if text is None else Status(**json.loads(text))
+
+
+def local_config(job: Job, bucket: Bucket, place: Path) -> Config:
+    """The run's settings with this machine's folders, the dataset's files in one of them.
+
+    Raises:
+        TrainingError: the dataset is not there, or is not the one that was meant.
+    """
+    dataset = place / "dataset"
+    given = job.dataset
+    wrong = [n for n, sha256 in given.files.items() if not _is(dataset / n, sha256)]
+    if given.repo:
+        with asking(f"the dataset {given.repo}"):
+            for name in wrong:
+                found = bucket.api.hf_hub_download(
+                    given.repo, name, repo_type="dataset", revision=given.revision or None
+                )
+                (dataset / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(found, dataset / name)
+    else:
+        files = {f"{given.path}/{name}": dataset / name for name in wrong}
+        patiently(bucket.download, files, seconds=PATIENCE)
+    for name, sha256 in given.files.items():
+        if not _is(dataset / name, sha256):
+            raise TrainingError(
+                f"{name} in {given.repo or job.bucket} is not the file that the run was meant for: "
+                "start it again with the dataset as it is"
+            )
+    changed: dict[str, Any] = {"dataset": str(dataset), "output": str(place / "run")}
+    if job.chat_template:
+        template = place / "template.jinja"
+        template.write_text(job.chat_template, encoding="utf-8")
+        changed["data"] = job.config.data.model_copy(update={"chat_template": str(template)})
+    return job.config.model_copy(update=changed)
+
+
+def _is(path: Path, sha256: str) -> bool:
+    return path.is_file() and digest(path) == sha256
