@@ -148,7 +148,8 @@ class FakeCloud:
         )
         if verb[0] in {"secrets", "variables"}:
             space[verb[0]][asked["key"]] = asked["value"]
-        elif verb[0] == "volumes":
+            return _json({key: {"value": value} for key, value in space[verb[0]].items()})
+        if verb[0] == "volumes":
             space["volumes"] = asked["volumes"]
         elif verb[0] == "hardware":
             space |= {"hardware": asked["flavor"], "sleep": asked.get("sleepTimeSeconds")}
@@ -213,7 +214,7 @@ class FakeCloud:
         if not self.run or (running and running.poll() is None):
             return
         folder = self.folder / name.replace("/", "-")
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         ((path, content),) = [f for f in self.hub.files[name].items() if f[0].endswith(".whl")]
         (folder / path).write_bytes(content)
         packages = self._install(folder / path, folder)

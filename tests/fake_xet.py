@@ -78,7 +78,9 @@ class FakeXet:
             offsets.append(offsets[-1] + CHUNK_HEADER + packed)
         return offsets[term.start], offsets[term.end]
 
-    def answer(self, method: str, path: str, headers: Any, body: bytes, url: str) -> tuple[int, bytes]:
+    def answer(
+        self, method: str, path: str, headers: Any, body: bytes, url: str
+    ) -> tuple[int, bytes]:
         """Status and body for a request to the storage."""
         kind, _, rest = path.removeprefix("/xet/").partition("/")
         if kind == "xorb":

@@ -28,6 +28,10 @@ def live_cloud(folder: Path, patch: pytest.MonkeyPatch, *, run: bool = True) -> 
     """The client of this process speaks with a stand-in; nothing waits between its attempts."""
     constants = importlib.import_module("huggingface_hub.constants")
     with fake_hub() as hub:
+        template = constants.HUGGINGFACE_CO_URL_TEMPLATE
+        patch.setattr(
+            constants, "HUGGINGFACE_CO_URL_TEMPLATE", template.replace(constants.ENDPOINT, hub.url)
+        )
         patch.setattr(constants, "ENDPOINT", hub.url)
         for name, value in LIVE.items():
             patch.setattr(constants, name, value)

@@ -138,9 +138,7 @@ def test_a_base_that_is_only_here_is_refused(cloud: FakeCloud, tmp_path: Path) -
     assert not spent(cloud)
 
 
-def test_the_token_is_in_no_specification_note_or_log(
-    cloud: FakeCloud, tmp_path: Path
-) -> None:
+def test_the_token_is_in_no_specification_note_or_log(cloud: FakeCloud, tmp_path: Path) -> None:
     from huggingface_hub import HfApi
 
     from training.remote.bucket import Bucket

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     Result = TypeVar("Result")
 
+FEW, MANY = 6, 30  # tries: a minute, and a quarter of an hour
 WAYS_OUT = {
     400: "the Hub does not understand the request",
     401: "the token is missing or wrong: set HF_TOKEN, or log in with `hf auth login`",
@@ -61,7 +62,7 @@ def asking(what: str) -> Iterator[None]:
     except HfHubHTTPError as error:
         status = error.response.status_code
         way = WAYS_OUT.get(status, "try again later; what was saved stays")
-        passing = status >= 500 and status != 507 or status in {408, 429}
+        passing = (status >= 500 and status != 507) or status in {408, 429}
         raise HubTrouble(f"{what}: the Hub answers {status}: {way}", passing=passing) from error
     except HFValidationError as error:
         raise HubTrouble(f"{what}: {error}", passing=False) from error
@@ -74,8 +75,8 @@ def asking(what: str) -> Iterator[None]:
         ) from error
 
 
-def patiently(call: Callable[..., Result], *arguments: Any, seconds: float) -> Result:
-    """Call again, ever more slowly, while the trouble may pass, for ``seconds``.
+def patiently(call: Callable[..., Result], *arguments: Any, tries: int = FEW) -> Result:
+    """Call again, ever more slowly up to once a minute, while the trouble may pass.
 
     Raises:
         HubTrouble: the last one.
@@ -84,14 +85,14 @@ def patiently(call: Callable[..., Result], *arguments: Any, seconds: float) -> R
         Retrying,
         before_sleep_log,
         retry_if_exception,
-        stop_after_delay,
+        stop_after_attempt,
         wait_random_exponential,
     )
 
     retrying = Retrying(
         retry=retry_if_exception(lambda e: isinstance(e, HubTrouble) and e.passing),
         wait=wait_random_exponential(multiplier=1, max=60),
-        stop=stop_after_delay(seconds),
+        stop=stop_after_attempt(tries),
         before_sleep=before_sleep_log(logging.getLogger(__name__), logging.WARNING),
         reraise=True,
     )

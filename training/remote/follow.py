@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from training.checkpoints import problems
-from training.errors import TrainingError
 from training.output import ADAPTER, BASE
 from training.remote import space
-from training.remote.bucket import Bucket
+from training.remote.bucket import PARTIAL, Bucket
 from training.remote.client import HubTrouble, asking, hub, patiently
-from training.remote.launch import SECONDS, find_job
+from training.remote.launch import find_job
 from training.remote.run import Status
 from training.remote.worker import read_outcome, write_outcome
 from training.runlog import FILE as LOG
@@ -59,7 +60,7 @@ def fetch(run: RemoteRun, api: HfApi | None = None) -> Path | None:
         if bucket.sizes(f"{run.prefix}/{BASE}"):
             bucket.bring(f"{run.prefix}/{BASE}", folder / BASE)
         wrong = bucket.bring(f"{run.prefix}/{ADAPTER}", adapter)
-        if wrong and not (run.push_to and _pulled(api, run.push_to, adapter)):
+        if wrong and not (run.push_to and _pulled(api, run, adapter)):
             return None
     return adapter
 
@@ -101,7 +102,7 @@ def follow(
 def finish(run: RemoteRun, api: HfApi | None = None) -> Path | None:
     """What is left to do when a run has ended: its adapter comes here, its hardware rests."""
     api = api or hub()
-    adapter = patiently(fetch, run, api, seconds=SECONDS)
+    adapter = patiently(fetch, run, api)
     if run.where == "space":
         space.rest(api, run.repo)
     return adapter
@@ -175,17 +176,14 @@ def _bring_log(run: RemoteRun, bucket: Bucket) -> None:
         partial.rename(here)
 
 
-def _pulled(api: HfApi, repo: str, adapter: Path) -> bool:
+def _pulled(api: HfApi, run: RemoteRun, adapter: Path) -> bool:
     """The adapter from the model repository that it was pushed to; False where it is not whole."""
-    import shutil
-    import tempfile
-
-    with tempfile.TemporaryDirectory(dir=adapter.parent) as folder:
-        with asking(f"the adapter in {repo}"):
-            api.snapshot_download(repo, local_dir=folder)
-        shutil.rmtree(Path(folder) / ".cache", ignore_errors=True)
-        if problems(Path(folder)):
-            return False
-        shutil.rmtree(adapter, ignore_errors=True)
-        shutil.copytree(folder, adapter)
-    return True
+    with tempfile.TemporaryDirectory(dir=adapter.parent, prefix=PARTIAL) as folder:
+        with asking(f"the adapter in {run.push_to}"):
+            api.snapshot_download(run.push_to, allow_patterns=f"{run.run}-*/*", local_dir=folder)
+        for found in Path(folder).glob(f"{run.run}-*"):
+            if not problems(found):
+                shutil.rmtree(adapter, ignore_errors=True)
+                found.rename(adapter)
+                return True
+    return False

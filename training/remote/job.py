@@ -18,6 +18,7 @@ from training.errors import TrainingError
 if TYPE_CHECKING:
     from training.remote.run import Remote
 
+MANIFEST = "manifest.json"  # of a dataset that the hub built: it names the dataset
 JOBS, DATASETS, WHEELS = "jobs", "datasets", "wheels"
 
 
@@ -110,9 +111,8 @@ def read_job(text: str | bytes, source: str) -> Job:
 
 def _digests(config: Config) -> dict[str, str]:
     folder = Path(config.dataset)
-    names = [config.data.train]
-    if (folder / config.data.evaluation).is_file():
-        names.append(config.data.evaluation)
+    optional = (config.data.evaluation, MANIFEST)
+    names = [config.data.train, *(name for name in optional if (folder / name).is_file())]
     try:
         return {name: digest(folder / name) for name in names}
     except OSError as error:

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from training.remote.run import Remote
 
 LABEL = "pattern-hub-run"
-SECONDS = 120  # that sending waits for a Hub that is away
 
 
 def launch(config: Config, where: str, remote: Remote, *, resume: bool = False) -> RemoteRun:
@@ -91,11 +90,11 @@ def _send(bucket: Bucket, job: Job, config: Config, resume: bool) -> None:
         there = bucket.sizes(job.dataset.path)
         files = {f"{job.dataset.path}/{name}": name for name in job.dataset.files}
         new = {p: Path(config.dataset) / name for p, name in files.items() if p not in there}
-        patiently(bucket.write, new, seconds=SECONDS)
+        patiently(bucket.write, new)
     if outcome:
-        patiently(bucket.delete, [f"{job.prefix}/{OUTCOME}"], seconds=SECONDS)
+        patiently(bucket.delete, [f"{job.prefix}/{OUTCOME}"])
     text = job.model_dump_json(indent=2).encode()
-    patiently(bucket.write, {job.path: text}, seconds=SECONDS)
+    patiently(bucket.write, {job.path: text})
 
 
 def _start_job(api: HfApi, bucket: Bucket, job: Job, remote: Remote, token: str) -> str:
@@ -105,7 +104,7 @@ def _start_job(api: HfApi, bucket: Bucket, job: Job, remote: Remote, token: str)
     with tempfile.TemporaryDirectory() as folder:
         wheel = build_wheel(Path(folder))
         there = f"{WHEELS}/{job.run}/{wheel.name}"
-        patiently(bucket.write, {there: wheel}, seconds=SECONDS)
+        patiently(bucket.write, {there: wheel})
     package = f"pattern-hub[train] @ file://{space.MOUNT}/{there}"
     try:
         with asking(f"a Job on {remote.hardware}"):

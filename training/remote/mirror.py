@@ -28,6 +28,7 @@ class Mirror:
         self.bucket = bucket
         self.prefix = prefix
         self._there: set[str] = set()
+        self._damaged: set[str] = set()
         self._sent: dict[str, tuple[int, int]] = {}
 
     def bring(self) -> None:
@@ -35,8 +36,8 @@ class Mirror:
         paths = self.bucket.sizes(self.prefix)
         ends = {path.removeprefix(f"{self.prefix}/") for path in paths}
         for name in sorted(end.removesuffix(f"/{MANIFEST}") for end in ends if MANIFEST in end):
-            if not self.bucket.bring(f"{self.prefix}/{name}", self._local(name)):
-                self._there.add(name)
+            wrong = self.bucket.bring(f"{self.prefix}/{name}", self._local(name))
+            (self._damaged if wrong else self._there).add(name)
         loose = [name for name in LOOSE if name in ends and not (self.folder / name).exists()]
         self.bucket.download({f"{self.prefix}/{n}": self.folder / n for n in loose})
 
@@ -66,7 +67,7 @@ class Mirror:
     def _send_part(self, part: Path, name: str) -> None:
         manifest = f"{self.prefix}/{name}/{MANIFEST}"
         there = self.bucket.read(manifest)
-        if there == (part / MANIFEST).read_bytes():
+        if there == (part / MANIFEST).read_bytes() and name not in self._damaged:
             return
         if there is not None:
             self.bucket.delete([manifest])

@@ -97,9 +97,7 @@ def measure(config: Config) -> Needs:
 
     tokenizer, architecture = base_of(config)
     given = config.data.chat_template
-    template = template_of(
-        tokenizer, text=read_template_file(given) if given else "", origin=given
-    )
+    template = template_of(tokenizer, text=read_template_file(given) if given else "", origin=given)
     path = Path(config.dataset) / config.data.train
     sequences, report = tokenize(path, tokenizer, template, config.data)
     if not sequences:

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from training.remote.run import Remote
 
 MOUNT, BUCKET_VARIABLE = "/data", "PATTERNHUB_BUCKET"
-PATIENCE = 120
 BROKEN = {"BUILD_ERROR", "RUNTIME_ERROR", "CONFIG_ERROR", "NO_APP_FILE"}
 RESTING = {"PAUSED", "STOPPED", "SLEEPING"}
 
@@ -54,7 +53,7 @@ def deploy(api: HfApi, remote: Remote, token: str) -> str:
                 delete_patterns="*.whl",
                 commit_message="The Pattern Hub app and the program that it runs",
             )
-    patiently(_set_up, api, remote, token, seconds=PATIENCE)
+    patiently(_set_up, api, remote, token)
     return str(url)
 
 
@@ -95,7 +94,7 @@ def start(api: HfApi, remote: Remote) -> None:
             if str(api.get_space_runtime(remote.repo).stage) in RESTING:
                 api.restart_space(remote.repo)
 
-    patiently(ask, seconds=PATIENCE)
+    patiently(ask)
 
 
 def rest(api: HfApi, repo: str) -> None:
@@ -122,7 +121,7 @@ def pause(api: HfApi, repo: str) -> None:
         with asking(f"pausing the Space {repo}"):
             api.pause_space(repo)
 
-    patiently(ask, seconds=PATIENCE)
+    patiently(ask)
 
 
 def log_lines(api: HfApi, repo: str, *, build: bool = False) -> Iterator[str]:

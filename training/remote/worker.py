@@ -7,19 +7,19 @@ again at the next save, and for long at the end.
 
 from __future__ import annotations
 
+import hashlib
 import json
-import logging
 import shutil
 import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from training.checkpoints import digest, problems, saved
+from training.checkpoints import MANIFEST, digest, problems, saved
 from training.errors import TrainingError
 from training.output import ADAPTER, CHECKPOINTS
 from training.remote.bucket import Bucket
-from training.remote.client import HubTrouble, asking, patiently
+from training.remote.client import MANY, HubTrouble, asking, patiently
 from training.remote.mirror import Mirror
 from training.remote.run import Status
 from training.runlog import RunLog
@@ -37,10 +37,8 @@ if TYPE_CHECKING:
     Train = Callable[..., Result]
 
 OUTCOME = "outcome.json"
-LAST = "last-checkpoint"  # in the model repository, while the run goes on
+BRANCH = "checkpoints-"  # of a run, in the model repository; its main branch has adapters alone
 LOG_SECONDS = 30  # between two copies of the log, at least
-PATIENCE = 900  # seconds that the Hub may be away when the adapter has to be kept
-log = logging.getLogger(__name__)
 
 
 def work(
@@ -67,7 +65,7 @@ def work(
     bucket = Bucket(api, job.bucket)
     mirror = Mirror(output, bucket, job.prefix)
     output.mkdir(parents=True, exist_ok=True)
-    patiently(mirror.bring, seconds=PATIENCE)
+    patiently(mirror.bring, tries=MANY)
     keeper = Keeper(job, api, mirror, listener)
     status = Status("done", f"the adapter is in the bucket {job.bucket}")
     if problems(output / ADAPTER):
@@ -85,7 +83,7 @@ def work(
                 status = Status("stopped", f"after step {result.steps}: {result.stopped}")
         except TrainingError as error:
             status = Status("failed", str(error))
-    patiently(keeper.keep, seconds=PATIENCE)
+    patiently(keeper.keep, tries=MANY)
     write_outcome(bucket, job.prefix, status)
     return status
 
@@ -124,22 +122,33 @@ class Keeper:
             self._push()
 
     def _push(self) -> None:
-        """The adapter, or the newest checkpoint, as one commit."""
+        """The adapter, or until there is one the newest checkpoint on a branch, as one commit."""
         adapter = self.mirror.folder / ADAPTER
         checkpoints = saved(self.mirror.folder / CHECKPOINTS)
         done = adapter.is_dir() and not problems(adapter)
         source = adapter if done else (checkpoints[-1] if checkpoints else None)
         if source is None or source.name == self._pushed:
             return
-        with asking(f"pushing {source.name} to {self.job.push_to}"):
+        repo, branch = self.job.push_to, f"{BRANCH}{self.job.run}"
+        with asking(f"pushing {source.name} to {repo}"):
+            if not done:
+                self.api.create_branch(repo, branch=branch, exist_ok=True)
             self.api.upload_folder(
-                repo_id=self.job.push_to,
+                repo_id=repo,
                 folder_path=source,
-                path_in_repo=None if done else LAST,
-                delete_patterns=f"{LAST}/*" if done else "*",
+                path_in_repo=f"{self.job.run}-{name_of(adapter)}" if done else None,
+                revision=None if done else branch,
+                delete_patterns=None if done else "*",
                 commit_message=f"{source.name} of run {self.job.run}",
             )
         self._pushed = source.name
+
+
+def name_of(adapter: Path) -> str:
+    """The beginning of the digest by which the hub's registry knows an adapter."""
+    files = json.loads((adapter / MANIFEST).read_text(encoding="utf-8"))["files"]
+    lines = "".join(f"{entry['sha256']}  {name}\n" for name, entry in sorted(files.items()))
+    return hashlib.sha256(lines.encode()).hexdigest()[:12]
 
 
 def write_outcome(bucket: Bucket, prefix: str, status: Status) -> None:
@@ -149,7 +158,7 @@ def write_outcome(bucket: Bucket, prefix: str, status: Status) -> None:
         HubTrouble: the Hub does not take it.
     """
     text = json.dumps({"stage": status.stage, "detail": status.detail}).encode()
-    patiently(bucket.write, {f"{prefix}/{OUTCOME}": text}, seconds=PATIENCE)
+    patiently(bucket.write, {f"{prefix}/{OUTCOME}": text}, tries=MANY)
 
 
 def read_outcome(bucket: Bucket, prefix: str) -> Status | None:
@@ -177,7 +186,7 @@ def local_config(job: Job, bucket: Bucket, place: Path) -> Config:
                 shutil.copyfile(found, dataset / name)
     else:
         files = {f"{given.path}/{name}": dataset / name for name in wrong}
-        patiently(bucket.download, files, seconds=PATIENCE)
+        patiently(bucket.download, files, tries=MANY)
     for name, sha256 in given.files.items():
         if not _is(dataset / name, sha256):
             raise TrainingError(
