@@ -86,10 +86,10 @@ class FakeCloud:
 
     # Routes
 
-    def storage(self, method: str, path: str, headers: Any, body: bytes) -> Answer | None:
+    def storage(self, _method: str, path: str, headers: Any, body: bytes) -> Answer | None:
         if not path.startswith("/xet/"):
             return None
-        status, content = self.xet.answer(method, path, headers, body, f"{self.hub.url}/xet")
+        status, content = self.xet.answer(path, headers, body, f"{self.hub.url}/xet")
         return status, content, {}
 
     def route(self, method: str, path: str, _headers: Any, body: bytes) -> Answer | None:

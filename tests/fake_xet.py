@@ -1,8 +1,8 @@
-"""The storage behind buckets on loopback, for the real ``hf_xet``: what the client cannot do without.
+"""The storage behind buckets on loopback, as the real ``hf_xet`` wants it.
 
-Files come as *xorbs* (runs of compressed chunks) and *shards* (which chunks make up which file), and
-go back by reconstruction, as https://huggingface.co/docs/xet describes it. Chunks stay compressed:
-the stand-in needs to know where each begins, and no more.
+Files come as *xorbs* (runs of compressed chunks) and *shards* (which chunks make up which file),
+and go back by reconstruction, as https://huggingface.co/docs/xet describes it. Chunks stay
+compressed: the stand-in needs to know where each begins, and no more.
 """
 
 from __future__ import annotations

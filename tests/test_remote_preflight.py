@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.remote_fixtures import ADAPTERS, REPO, live_cloud, settings, tiny
-from training.config import Config
 from training.errors import TrainingError
 from training.remote import launch
 from training.remote.hardware import Flavour
@@ -30,10 +29,6 @@ def spent(cloud: FakeCloud) -> bool:
     """Whether hardware was asked for."""
     hardware = any(space["hardware"] != "cpu-basic" for space in cloud.spaces.values())
     return bool(cloud.jobs) or hardware
-
-
-def gated(config: Config) -> Config:
-    return config.model_copy(update={"scratch": None, "base": "meta/gated"})
 
 
 @pytest.mark.parametrize("where", ["space", "job"])

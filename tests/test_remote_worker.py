@@ -14,7 +14,7 @@ from training.checkpoints import MANIFEST, problems
 from training.errors import TrainingError
 from training.remote import RemoteRun, fetch, launch, load, status, stop
 from training.remote.bucket import Bucket
-from training.remote.client import HubTrouble
+from training.remote.client import HubAnswerError
 from training.remote.job import Job, read_job
 from training.remote.run import Status
 from training.remote.slices import in_slices, run_slice
@@ -135,7 +135,7 @@ def test_a_push_that_is_refused_at_the_end_loses_nothing(
     cloud: FakeCloud, launched: RemoteRun, tmp_path: Path
 ) -> None:
     cloud.hub.failures = [403] * 9
-    with pytest.raises(HubTrouble, match=f"pushing adapter to {ADAPTERS}: the Hub answers 403"):
+    with pytest.raises(HubAnswerError, match=f"pushing adapter to {ADAPTERS}: the Hub answers 403"):
         work(job_of(launched), HfApi(), train=saving)
     adapter = fetch(launched)  # the bucket has it
     assert adapter is not None

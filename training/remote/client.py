@@ -28,7 +28,7 @@ WAYS_OUT = {
 }
 
 
-class HubTrouble(TrainingError):
+class HubAnswerError(TrainingError):
     """The Hub said no, or nothing; ``passing`` is what may be otherwise a minute later."""
 
     def __init__(self, message: str, *, passing: bool) -> None:
@@ -48,7 +48,7 @@ def asking(what: str) -> Iterator[None]:
     """Whatever goes wrong with the Hub inside the block becomes one sentence about ``what``.
 
     Raises:
-        HubTrouble: names the status and the way out.
+        HubAnswerError: names the status and the way out.
     """
     import httpx2
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HFValidationError
@@ -56,21 +56,21 @@ def asking(what: str) -> Iterator[None]:
     try:
         yield
     except GatedRepoError as error:
-        raise HubTrouble(
+        raise HubAnswerError(
             f"{what}: its licence is not accepted yet, do so on its page on the Hub", passing=False
         ) from error
     except HfHubHTTPError as error:
         status = error.response.status_code
         way = WAYS_OUT.get(status, "try again later; what was saved stays")
         passing = (status >= 500 and status != 507) or status in {408, 429}
-        raise HubTrouble(f"{what}: the Hub answers {status}: {way}", passing=passing) from error
+        raise HubAnswerError(f"{what}: the Hub answers {status}: {way}", passing=passing) from error
     except HFValidationError as error:
-        raise HubTrouble(f"{what}: {error}", passing=False) from error
+        raise HubAnswerError(f"{what}: {error}", passing=False) from error
     except (httpx2.HTTPError, OSError, RuntimeError) as error:  # hf_xet raises RuntimeErrors
         if isinstance(error, NotImplementedError | RecursionError):
             raise
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise HubTrouble(
+        raise HubAnswerError(
             f"{what}: the Hub cannot be reached, or hung up: {first}", passing=True
         ) from error
 
@@ -79,7 +79,7 @@ def patiently(call: Callable[..., Result], *arguments: Any, tries: int = FEW) ->
     """Call again, ever more slowly up to once a minute, while the trouble may pass.
 
     Raises:
-        HubTrouble: the last one.
+        HubAnswerError: the last one.
     """
     from tenacity import (
         Retrying,
@@ -90,7 +90,7 @@ def patiently(call: Callable[..., Result], *arguments: Any, tries: int = FEW) ->
     )
 
     retrying = Retrying(
-        retry=retry_if_exception(lambda e: isinstance(e, HubTrouble) and e.passing),
+        retry=retry_if_exception(lambda e: isinstance(e, HubAnswerError) and e.passing),
         wait=wait_random_exponential(multiplier=1, max=60),
         stop=stop_after_attempt(tries),
         before_sleep=before_sleep_log(logging.getLogger(__name__), logging.WARNING),

@@ -13,7 +13,7 @@ from training.checkpoints import problems
 from training.output import ADAPTER, BASE
 from training.remote import space
 from training.remote.bucket import PARTIAL, Bucket
-from training.remote.client import HubTrouble, asking, hub, patiently
+from training.remote.client import HubAnswerError, asking, hub, patiently
 from training.remote.launch import find_job
 from training.remote.run import Status
 from training.remote.worker import read_outcome, write_outcome
@@ -86,12 +86,13 @@ def follow(
         try:
             now = status(run, api)
             _bring_log(run, Bucket(api, run.bucket))
-        except HubTrouble as error:
+        except HubAnswerError as error:
             if not error.passing:
                 raise
         events = read_log(Path(run.folder))
-        for event in events[shown:] if listener else []:
-            listener(event)
+        if listener:
+            for event in events[shown:]:
+                listener(event)
         shown = len(events)
         if now.ended:
             finish(run, api)

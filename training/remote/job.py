@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from training.checkpoints import digest
-from training.config import Config
+from training.config import Config  # noqa: TC001 - pydantic reads the annotation
 from training.errors import TrainingError
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from training.checkpoints import MANIFEST, digest, problems, saved
 from training.errors import TrainingError
 from training.output import ADAPTER, CHECKPOINTS
 from training.remote.bucket import Bucket
-from training.remote.client import MANY, HubTrouble, asking, patiently
+from training.remote.client import MANY, HubAnswerError, asking, patiently
 from training.remote.mirror import Mirror
 from training.remote.run import Status
 from training.runlog import RunLog
@@ -71,9 +71,9 @@ def work(
     if problems(output / ADAPTER):
         config = local_config(job, bucket, place)
         if train is None:
-            from training.sft import train
+            from training.sft import train as whole
         try:
-            result = train(
+            result = (train or whole)(
                 config,
                 resume=bool(saved(output / CHECKPOINTS)),
                 listener=keeper,
@@ -108,14 +108,14 @@ class Keeper:
             elif time.monotonic() > self._next:
                 self.mirror.send_log()
                 self._next = time.monotonic() + LOG_SECONDS
-        except HubTrouble as error:  # training is dearer than one copy: the next save tries again
+        except HubAnswerError as error:  # training is dearer than one copy: the next save tries again
             self._log("not kept", reason=str(error))
 
     def keep(self) -> None:
         """Send what is new to the bucket, then push it.
 
         Raises:
-            HubTrouble: the Hub does not take it.
+            HubAnswerError: the Hub does not take it.
         """
         self.mirror.send()
         if self.job.push_to:
@@ -155,7 +155,7 @@ def write_outcome(bucket: Bucket, prefix: str, status: Status) -> None:
     """How a run ended, for whoever asks: the last thing that is written.
 
     Raises:
-        HubTrouble: the Hub does not take it.
+        HubAnswerError: the Hub does not take it.
     """
     text = json.dumps({"stage": status.stage, "detail": status.detail}).encode()
     patiently(bucket.write, {f"{prefix}/{OUTCOME}": text}, tries=MANY)
