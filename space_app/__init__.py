@@ -1,1 +1,1 @@
-"""The Gradio app that is also the Hugging Face Space."""
+"""The app: at home by ``patternhub ui``, and as it stands as a Hugging Face Space."""

@@ -33,6 +33,16 @@ POLL_SECONDS = 30.0
 LINES = 200  # of the log that the page shows
 
 
+def jobs_tab(jobs: Jobs) -> None:
+    """The end of the log, on a page that may be reloaded at any time."""
+    import gradio as gr
+
+    gr.Markdown(f"Trains what waits in the bucket `{jobs.bucket.name}`, one run after another.")
+    gr.Textbox(
+        value=lambda: "\n".join(jobs.lines), every=2.0, label="Log", lines=20, interactive=False
+    )
+
+
 class Jobs:
     """Works through a bucket's specifications; ``lines`` is the end of what they printed."""
 

@@ -147,7 +147,8 @@ class FakeCloud:
             name, {"hardware": "cpu-basic", "stage": "RUNNING", "secrets": {}, "variables": {}}
         )
         if verb[0] in {"secrets", "variables"}:
-            space[verb[0]][asked["key"]] = asked["value"]
+            if asked:
+                space[verb[0]][asked["key"]] = asked["value"]
             return _json({key: {"value": value} for key, value in space[verb[0]].items()})
         if verb[0] == "volumes":
             space["volumes"] = asked["volumes"]

@@ -6,6 +6,8 @@ for that is when it begins to cost.
 
 from __future__ import annotations
 
+import os
+import secrets
 import shutil
 import tempfile
 from importlib.util import find_spec
@@ -24,6 +26,12 @@ if TYPE_CHECKING:
 
     from training.remote.run import Remote
 
+APP_FILES = {
+    "on_space.py": "app.py",
+    "README.md": "README.md",
+    "requirements.txt": "requirements.txt",
+}
+PASSWORD = "PATTERNHUB_PASSWORD"  # of the page
 MOUNT, BUCKET_VARIABLE = "/data", "PATTERNHUB_BUCKET"
 BROKEN = {"BUILD_ERROR", "RUNTIME_ERROR", "CONFIG_ERROR", "NO_APP_FILE"}
 RESTING = {"PAUSED", "STOPPED", "SLEEPING"}
@@ -62,9 +70,8 @@ def app_tree(folder: Path) -> Path:
     spec = find_spec("space_app")
     if spec is None or spec.origin is None:
         raise TrainingError("the package space_app is not here: install pattern-hub whole")
-    for path in sorted(Path(spec.origin).parent.iterdir()):
-        if path.is_file() and path.name != "__init__.py":
-            shutil.copyfile(path, folder / path.name)
+    for name, there in APP_FILES.items():
+        shutil.copyfile(Path(spec.origin).parent / name, folder / there)
     build_wheel(folder)
     return folder
 
@@ -75,6 +82,10 @@ def _set_up(api: HfApi, remote: Remote, token: str) -> None:
     volume = Volume(type="bucket", source=remote.storage, mount_path=MOUNT)
     with asking(f"setting up the Space {remote.repo}"):
         api.add_space_secret(remote.repo, "HF_TOKEN", token)
+        given = os.environ.get(PASSWORD, "")
+        if given or PASSWORD not in api.get_space_secrets(remote.repo):
+            # The page must not be open; nobody knows a drawn one, so that it can only be replaced.
+            api.add_space_secret(remote.repo, PASSWORD, given or secrets.token_urlsafe())
         api.add_space_variable(remote.repo, BUCKET_VARIABLE, remote.storage)
         api.set_space_volumes(remote.repo, volumes=[volume])
 

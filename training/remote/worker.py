@@ -108,7 +108,9 @@ class Keeper:
             elif time.monotonic() > self._next:
                 self.mirror.send_log()
                 self._next = time.monotonic() + LOG_SECONDS
-        except HubAnswerError as error:  # training is dearer than one copy: the next save tries again
+        except (
+            HubAnswerError
+        ) as error:  # training is dearer than one copy: the next save tries again
             self._log("not kept", reason=str(error))
 
     def keep(self) -> None:
