@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from hub.commands import app, curation, indexing, tuning
+from hub.commands import app, curation, indexing, space, tuning
 from hub.errors import HubError
 
 
@@ -78,6 +78,7 @@ VERBS = (
     curation.examples,
     tuning.tune,
     curation.history,
+    space.space,
     app.ui,
     indexing.forget,
     indexing.doctor,

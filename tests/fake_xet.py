@@ -78,10 +78,8 @@ class FakeXet:
             offsets.append(offsets[-1] + CHUNK_HEADER + packed)
         return offsets[term.start], offsets[term.end]
 
-    def answer(
-        self, method: str, path: str, headers: Any, body: bytes, url: str
-    ) -> tuple[int, bytes]:
-        """Status and body for a request to the storage."""
+    def answer(self, path: str, headers: Any, body: bytes, url: str) -> tuple[int, bytes]:
+        """Status and body for a request to the storage at ``url``."""
         kind, _, rest = path.removeprefix("/xet/").partition("/")
         if kind == "xorb":
             first, last = map(int, headers["Range"].removeprefix("bytes=").split("-"))

@@ -61,12 +61,12 @@ def launch(config: Config, where: str, remote: Remote, *, resume: bool = False) 
         )
     _send(bucket, job, config, resume)
     run.save()  # before it costs: whatever happens now, the run is found again
-    token = _token()
+    known = token()
     if where == "space":
-        space.deploy(api, remote, token)
+        space.deploy(api, remote, known)
         space.start(api, remote)
         return run
-    run = replace(run, job=_start_job(api, bucket, job, remote, token))
+    run = replace(run, job=_start_job(api, bucket, job, remote, known))
     run.save()
     return run
 
@@ -97,7 +97,7 @@ def _send(bucket: Bucket, job: Job, config: Config, resume: bool) -> None:
     patiently(bucket.write, {job.path: text})
 
 
-def _start_job(api: HfApi, bucket: Bucket, job: Job, remote: Remote, token: str) -> str:
+def _start_job(api: HfApi, bucket: Bucket, job: Job, remote: Remote, known: str) -> str:
     """Ask for the Job; where the answer is lost, it is found by its label."""
     from huggingface_hub import Volume
 
@@ -112,7 +112,7 @@ def _start_job(api: HfApi, bucket: Bucket, job: Job, remote: Remote, token: str)
                 "python",
                 script_args=["-m", "training", f"{space.MOUNT}/{job.path}"],
                 dependencies=[package],
-                secrets={"HF_TOKEN": token},
+                secrets={"HF_TOKEN": known},
                 flavor=remote.hardware,
                 timeout=int(remote.minutes * 60),
                 labels={LABEL: job.run, "name": job.run},
@@ -140,10 +140,15 @@ def find_job(api: HfApi, namespace: str, run: str) -> str:
     return str(jobs[0].id) if jobs else ""
 
 
-def _token() -> str:
+def token() -> str:
+    """The token of this machine, which becomes a secret of the Space or Job.
+
+    Raises:
+        TrainingError: there is none.
+    """
     from huggingface_hub import get_token
 
-    token = get_token()
-    if not token:
+    found = get_token()
+    if not found:
         raise TrainingError("there is no token: set HF_TOKEN, or log in with `hf auth login`")
-    return str(token)
+    return str(found)
