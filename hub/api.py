@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from hub.dataset.importing import ImportReport
     from hub.dataset.varying import VaryReport
     from hub.reporting import IndexReport, Progress
+    from hub.runs import Runs
     from hub.search.retrieval import Retriever
     from hub.status import Status
     from hub.store.encoders import Encoders
@@ -522,6 +523,15 @@ class Hub:
         return self._read(
             lambda retriever: [p for page, _ in retriever.store.pages() for p in page]
         )
+
+    @property
+    def runs(self) -> Runs:
+        """Runs of training; the adapters of finished ones are in the registry by now."""
+        from hub.runs import FOLDER, Runs
+
+        runs = Runs(self.workspace.store_folder / FOLDER, self.workspace.config.training)
+        runs.collect(self.adapters)
+        return runs
 
     @property
     def retriever(self) -> Retriever:
