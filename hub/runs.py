@@ -58,7 +58,10 @@ class Record:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """How a run stands. ``step`` of ``steps`` are done; ``reason`` says why it ended early."""
+    """How a run stands: ``step`` of ``steps`` are done, of the base or of the adapter.
+
+    ``reason`` says why it ended early.
+    """
 
     id: str
     folder: Path
@@ -66,6 +69,7 @@ class Run:
     preset: str
     created: float
     state: State
+    phase: Literal["starting", "base", "adapter"]
     step: int
     steps: int
     loss: float | None
@@ -316,7 +320,7 @@ class Runs:
         last: dict[str, Event] = {}
         for event in read_log(folder):
             last[event["event"]] = last["newest"] = event
-        step, newest = last.get("step", {}), last.get("newest", {})
+        step, newest = last.get("step") or last.get("base") or {}, last.get("newest", {})
         end = newest if newest.get("event") in ("stop", "failed") else {}
         state: State = "killed"
         if running:
@@ -335,6 +339,7 @@ class Runs:
             preset=record.preset,
             created=record.created,
             state=state,
+            phase="adapter" if "step" in last else "base" if "base" in last else "starting",
             step=step.get("step", 0),
             steps=step.get("steps", 0),
             loss=step.get("loss"),

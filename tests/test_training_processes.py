@@ -1,4 +1,4 @@
-"""Several processes of one run: as `accelerate launch` starts them for several GPUs, here on CPUs."""
+"""Several processes of one run: as `accelerate launch` starts one for each GPU, here on CPUs."""
 
 from __future__ import annotations
 

@@ -189,8 +189,8 @@ def run_text(run: Run, events: Sequence[Event]) -> str:
 def _row(run: Run) -> str:
     loss = f"loss {run.loss:.3f}" if run.loss is not None else ""
     told = run.adapter if run.state == "done" else run.reason
-    steps = f"{run.step}/{run.steps}"
-    return one_line(f"{run.id}  {run.state:7}  {steps:>9}  {loss:10}  {run.name}  {told}")
+    steps = run.phase if run.phase == "starting" else f"{run.phase} {run.step}/{run.steps}"
+    return one_line(f"{run.id}  {run.state:7}  {steps:<15}  {loss:10}  {run.name}  {told}")
 
 
 def _duration(seconds: float) -> str:
