@@ -17,68 +17,38 @@ import sys
 import threading
 import time
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from hub.errors import HubError
+from hub.run import (
+    ASKED,
+    CONSOLE,
+    RECORD,
+    Record,
+    is_running,
+    read_run,
+    record_of,
+    was_asked,
+    write_record,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from hub.config import Training
+    from hub.run import Run
     from hub.serving.registry import Registry
     from hub.types import Adapter
     from training.config import Config
     from training.preflight import Check
     from training.runlog import Event
 
-FOLDER, RECORD, CONSOLE, ASKED = "runs", "run.json", "console.txt", "stop.json"
+FOLDER = "runs"
 POLL = 0.2  # seconds between two looks at a run that goes on
 OWN = ("dataset", "output")  # settings that the hub gives
-
-State = Literal["running", "done", "stopped", "failed", "killed"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
-    """What a run's own files do not say.
-
-    ``name`` is that of its adapter, ``adapter`` its reference in the registry once it is taken, and
-    ``refused`` why it could not be.
-    """
-
-    name: str
-    preset: str
-    created: float
-    adapter: str = ""
-    refused: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
-    """How a run stands: ``step`` of ``steps`` are done, of the base or of the adapter.
-
-    ``reason`` says why it ended early.
-    """
-
-    id: str
-    folder: Path
-    name: str
-    preset: str
-    created: float
-    state: State
-    phase: Literal["starting", "base", "adapter"]
-    step: int
-    steps: int
-    loss: float | None
-    evaluation: float | None
-    adapter: str
-    reason: str
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self) | {"folder": str(self.folder)}
 
 
 class Runs:
@@ -113,17 +83,17 @@ class Runs:
 
         dataset = dataset or last_build(self.folder.parent)
         with _as_hub_errors():
-            base = base or self.settings.base
+            base = base or ("" if preset else self.settings.base)
             given = ({"base": base} if base else {}) | self._given(settings)
             places = {"dataset": str(dataset.resolve()), "output": str(self.folder / "new")}
             config = load_config(preset or self.settings.preset, given | places)
-            if template := config.data.chat_template:  # a run works in a folder of its own
-                place = str(Path(template).resolve())
-                data = config.data.model_copy(update={"chat_template": place})
-                config = config.model_copy(update={"data": data})
-            return config
+        # A run works in a folder of its own.
+        data = config.data.model_copy(
+            update={"chat_template": _absolute(config.data.chat_template)}
+        )
+        return config.model_copy(update={"base": _absolute(config.base), "data": data})
 
-    def preflight(self, config: Config) -> list[Check]:
+    def preflight(self, config: Config) -> Sequence[Check]:
         """Everything that can fail is tried; nothing is written.
 
         Raises:
@@ -146,18 +116,21 @@ class Runs:
             preset: What the run is called after, and listed with.
 
         Raises:
-            HubError: its folder cannot be written.
+            HubError: its folder cannot be written, or no adapter can be called so.
         """
         import yaml
 
+        from hub.serving.registry import check_name
+
         preset = Path(preset or self.settings.preset).stem
         name = name or self.settings.name or _plain(self.folder.parents[1].name)
+        check_name(name)  # before hours of training, not after them
         try:
             folder = self._new_folder(preset)
             config = config.model_copy(update={"output": str(folder)})
             settings = yaml.safe_dump(config.model_dump(), sort_keys=False)
             (folder / "config.yaml").write_text(settings, encoding="utf-8")
-            _write(folder, Record(name=name, preset=preset, created=round(time.time(), 3)))
+            write_record(folder, Record(name=name, preset=preset, created=round(time.time(), 3)))
             self._launch(folder)
         except OSError as error:
             raise HubError(f"{self.folder} cannot be written: {error}") from error
@@ -188,9 +161,9 @@ class Runs:
         self._launch(run.folder, "--resume", *(part for s in settings for part in ("--set", s)))
         return self.get(run.id)
 
-    def list(self) -> list[Run]:
+    def list(self) -> Sequence[Run]:
         """Every run, the newest first."""
-        found = [self._read(path.parent) for path in self.folder.glob(f"*/{RECORD}")]
+        found = [read_run(path.parent) for path in self.folder.glob(f"*/{RECORD}")]
         return sorted(found, key=lambda run: (run.created, run.id), reverse=True)
 
     def get(self, id: str) -> Run:
@@ -204,9 +177,9 @@ class Runs:
         if len(found) != 1:
             there = ", ".join(found or known) or "none: `patternhub train` starts one"
             raise HubError(f"{len(found) or 'no'} runs are called {id!r}; there are {there}")
-        return self._read(self.folder / found[0])
+        return read_run(self.folder / found[0])
 
-    def log(self, id: str) -> list[Event]:
+    def log(self, id: str) -> Sequence[Event]:
         """The events of a run until now."""
         from training.runlog import read_log
 
@@ -219,7 +192,7 @@ class Runs:
         folder = self.get(id).folder
         at, running = 0, True
         while running:
-            running = _is_running(folder)
+            running = is_running(folder)
             try:
                 with (folder / FILE).open("rb") as file:
                     file.seek(at)
@@ -239,7 +212,7 @@ class Runs:
         Raises:
             HubError: it is not running, or on another machine.
         """
-        from training.process import noted
+        from training.process import FILE, noted
 
         run = self.get(id)
         process = noted(run.folder)
@@ -247,21 +220,19 @@ class Runs:
             raise HubError(f"{run.id} is not running: it is {run.state}")
         if not process.is_alive:
             raise HubError(f"{run.id} runs on {process.host}: stop it there")
-        asked = json.dumps(asdict(process))
-        path = run.folder / ASKED
-        again = path.is_file() and path.read_text(encoding="utf-8") == asked
-        path.write_text(asked, encoding="utf-8")
+        again = was_asked(run.folder)
+        (run.folder / ASKED).write_bytes((run.folder / FILE).read_bytes())
         os.kill(process.pid, signal.SIGKILL if again else signal.SIGTERM)
         return self.get(run.id)
 
-    def collect(self, registry: Registry) -> list[Adapter]:
+    def collect(self, registry: Registry) -> Sequence[Adapter]:
         """Take each finished adapter that the registry has not seen; who watched does not matter.
 
         One that cannot be taken stays where it is, its run says why, and the next call tries again.
         """
         taken = []
         for path in self.folder.glob(f"*/{RECORD}"):
-            record, adapter = _record(path.parent), path.parent / "adapter"
+            record, adapter = record_of(path.parent), path.parent / "adapter"
             if record.adapter or not adapter.is_dir():
                 continue
             try:
@@ -269,7 +240,7 @@ class Runs:
                 changed = {"adapter": taken[-1].reference, "refused": ""}
             except HubError as error:
                 changed = {"refused": str(error)}
-            _write(path.parent, Record(**asdict(record) | changed))
+            write_record(path.parent, Record(**asdict(record) | changed))
         return taken
 
     def _given(self, settings: Sequence[str]) -> dict[str, Any]:
@@ -313,71 +284,10 @@ class Runs:
             raise HubError("no run is left unfinished here: `patternhub train` starts one")
         return found[0]
 
-    def _read(self, folder: Path) -> Run:
-        from training.runlog import read_log
 
-        record, running = _record(folder), _is_running(folder)
-        last: dict[str, Event] = {}
-        for event in read_log(folder):
-            last[event["event"]] = last["newest"] = event
-        step, newest = last.get("step") or last.get("base") or {}, last.get("newest", {})
-        end = newest if newest.get("event") in ("stop", "failed") else {}
-        state: State = "killed"
-        if running:
-            state = "running"
-        elif (folder / "adapter").is_dir():
-            state = "failed" if record.refused else "done"
-        elif end:
-            state = "failed" if end["event"] == "failed" else "stopped"
-        reason = record.refused or ("" if state in ("running", "done") else end.get("reason", ""))
-        if state == "killed":
-            reason = _last_line(folder / CONSOLE) or "it ended without a word"
-        return Run(
-            id=folder.name,
-            folder=folder,
-            name=record.name,
-            preset=record.preset,
-            created=record.created,
-            state=state,
-            phase="adapter" if "step" in last else "base" if "base" in last else "starting",
-            step=step.get("step", 0),
-            steps=step.get("steps", 0),
-            loss=step.get("loss"),
-            evaluation=last.get("evaluation", {}).get("loss"),
-            adapter=record.adapter,
-            reason=reason,
-        )
-
-
-def _is_running(folder: Path) -> bool:
-    """Whether the run's process lives, or another one holds its folder."""
-    from training.output import is_locked
-    from training.process import noted
-
-    process = noted(folder)
-    return (process is not None and process.is_alive) or is_locked(folder)
-
-
-def _record(folder: Path) -> Record:
-    try:
-        return Record(**json.loads((folder / RECORD).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise HubError(f"{folder / RECORD} cannot be read: {error}; delete {folder}") from error
-
-
-def _write(folder: Path, record: Record) -> None:
-    partial = folder / f".{RECORD}.{os.getpid()}"
-    partial.write_text(json.dumps(asdict(record)) + "\n", encoding="utf-8")
-    partial.replace(folder / RECORD)
-
-
-def _last_line(path: Path) -> str:
-    """What a program printed last."""
-    try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return ""
-    return next((line.strip() for line in reversed(lines) if line.strip()), "")
+def _absolute(path: str) -> str:
+    """A path that means the same in any folder; what is no path, such as a model's id, stays."""
+    return str(Path(path).resolve()) if path and Path(path).exists() else path
 
 
 def _plain(name: str) -> str:

@@ -6,6 +6,7 @@ import io
 import json
 import multiprocessing
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -18,10 +19,12 @@ import pytest
 
 from hub.config import Training
 from hub.errors import HubError
-from hub.runs import ASKED, RECORD, Runs
+from hub.run import ASKED, RECORD
+from hub.runs import Runs
 from hub.serving.registry import Registry
 from hub.terminal.training import Curve, plot, screen
 from tests.training_fixtures import adapter_folder, rows, write_rows
+from training.errors import TrainingError
 from training.output import alone, is_locked
 from training.process import FILE, Process, noted
 from training.runlog import RunLog, read_log
@@ -123,7 +126,7 @@ def test_a_run_that_was_told_to_stop_before_is_ended_at_once(
     runs.stop(RUN)
     process.join()
     assert process.exitcode == -signal.SIGKILL
-    assert runs.get(RUN).state == "killed"
+    assert runs.get(RUN).state == "stopped"
 
 
 def test_a_process_that_got_the_number_of_an_ended_one_is_never_signalled(
@@ -166,6 +169,19 @@ def test_a_line_that_a_killed_process_left_unfinished_takes_no_other_with_it(fol
     assert [event["event"] for event in read_log(folder)] == ["step", "step", "step", "resume"]
 
 
+def test_a_full_disk_ends_a_run_with_a_sentence_and_hides_no_other_reason(folder: Path) -> None:
+    usual = resource.getrlimit(resource.RLIMIT_FSIZE)
+    size = (folder / "run.jsonl").stat().st_size
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, usual[1]))
+        with pytest.raises(TrainingError, match=r"run\.jsonl cannot be written: .*--resume"):
+            RunLog(folder)("save", step=3)
+        RunLog(folder)("failed", reason="the checkpoint cannot be saved")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, usual)
+    assert (folder / "run.jsonl").stat().st_size == size
+
+
 def test_a_finished_adapter_is_taken_once_whoever_watched(runs: Runs, folder: Path) -> None:
     registry = Registry.open(runs.folder.parent / "adapters")
     assert runs.collect(registry) == []
@@ -203,6 +219,7 @@ def test_settings_that_cannot_be_used_are_named_all_at_once(runs: Runs, tmp_path
         ({"preset": "llama-9"}, "there are the presets .*scratch-tiny"),
         ({"settings": ["train.epochs"]}, "sets nothing"),
         ({"settings": ["train.epochs=["]}, "cannot be read as a value"),
+        ({"settings": ["base=there"], "preset": "scratch-tiny"}, "a run has one base"),
         ({"settings": ["output=there"]}, "output is the hub's to give"),
     ],
 )
@@ -222,6 +239,24 @@ def test_without_a_dataset_the_last_build_is_meant_and_none_is_an_error(
     runs.folder.parent.mkdir(parents=True)
     (runs.folder.parent / "last-build").write_text(str(built))
     assert runs.config().dataset == str(built)
+
+
+def test_a_name_that_the_registry_would_refuse_is_refused_before_the_run(
+    runs: Runs, tmp_path: Path
+) -> None:
+    with pytest.raises(HubError, match="'our team' cannot name an adapter"):
+        runs.start(runs.config(tmp_path), name="our team")
+    assert runs.list() == []
+
+
+def test_paths_mean_what_they_mean_where_the_command_is_given(
+    runs: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models/base").mkdir(parents=True)
+    config = runs.config(Path("out"), preset="llama-3.2-1b-qlora", base="models/base")
+    assert (config.base, config.dataset) == (str(tmp_path / "models/base"), str(tmp_path / "out"))
+    assert runs.config(tmp_path, preset="llama-3.2-1b-qlora").base.startswith("meta-llama/")
 
 
 def test_a_run_goes_on_only_as_it_began(runs: Runs, tmp_path: Path, folder: Path) -> None:

@@ -209,4 +209,4 @@ def _conclude(hub: Hub, id: str, as_json: bool) -> None:
     if run.state in ("stopped", "running"):
         click.echo(f"{run.state} at step {run.step} of {run.steps}; {go_on}", err=True)
         sys.exit(INTERRUPTED)
-    raise FailedCheckError(f"{run.id} was {run.state}: {run.reason}\n{go_on}")
+    raise FailedCheckError(f"{run.id}: {run.state}: {run.reason}\n{go_on}")

@@ -90,7 +90,7 @@ class Registry:
         Raises:
             HubError: it is no adapter, is not as it was saved, or cannot be kept here.
         """
-        _check_name(name)
+        check_name(name)
         files = listed(adapter)
         if wrong := problems(adapter, files):
             raise HubError(f"{adapter} is not as it was saved: {'; '.join(wrong)}")
@@ -161,7 +161,7 @@ class Registry:
         Raises:
             HubError: ``alias`` is "production", which :meth:`promote` alone gives, or no name.
         """
-        _check_name(alias)
+        check_name(alias)
         if alias == PRODUCTION:
             raise HubError(f"{PRODUCTION!r} is given by `patternhub adapters promote` alone")
         if alias[0].isdigit():
@@ -365,7 +365,12 @@ def _taken(folder: Path) -> dict[str, str]:
         return {"name": "found", "run": "", "created": _now()}
 
 
-def _check_name(name: str) -> None:
+def check_name(name: str) -> None:
+    """Refuse what cannot name an adapter.
+
+    Raises:
+        HubError: it has other characters, or too many.
+    """
     if not NAME.fullmatch(name):
         raise HubError(
             f"{name!r} cannot name an adapter: letters, digits, dots, hyphens and underscores, "
