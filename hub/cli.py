@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from hub.commands import curation, indexing, training, tuning
+from hub.commands import app, curation, indexing, training, tuning
 from hub.errors import HubError
 
 
@@ -80,6 +80,7 @@ VERBS = (
     training.train,
     training.runs,
     curation.history,
+    app.ui,
     indexing.forget,
     indexing.doctor,
 )

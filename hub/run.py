@@ -73,7 +73,8 @@ def read_run(folder: Path) -> Run:
     for event in read_log(folder):
         last[event["event"]] = last["newest"] = event
     step = last.get("step") or last.get("base") or {}
-    state, reason = ("running", "") if running else _ending(folder, record, last.get("newest", {}))
+    ended = None if running else _ending(folder, record, last.get("newest", {}))
+    state, reason = ended or ("running", "")
     return Run(
         id=folder.name,
         folder=folder,

@@ -81,16 +81,15 @@ class Runs:
         from hub.dataset.checking import last_build
         from training.config import load_config
 
-        dataset = dataset or last_build(self.folder.parent)
+        dataset, home = dataset or last_build(self.folder.parent), self.folder.parents[1]
         with _as_hub_errors():
-            base = base or ("" if preset else self.settings.base)
+            base = base or ("" if preset else _absolute(self.settings.base, home))
             given = ({"base": base} if base else {}) | self._given(settings)
             places = {"dataset": str(dataset.resolve()), "output": str(self.folder / "new")}
-            config = load_config(preset or self.settings.preset, given | places)
+            config = load_config(preset or _absolute(self.settings.preset, home), given | places)
         # A run works in a folder of its own.
-        data = config.data.model_copy(
-            update={"chat_template": _absolute(config.data.chat_template)}
-        )
+        template = _absolute(config.data.chat_template)
+        data = config.data.model_copy(update={"chat_template": template})
         return config.model_copy(update={"base": _absolute(config.base), "data": data})
 
     def preflight(self, config: Config) -> Sequence[Check]:
@@ -285,9 +284,9 @@ class Runs:
         return found[0]
 
 
-def _absolute(path: str) -> str:
+def _absolute(path: str, home: Path = Path()) -> str:
     """A path that means the same in any folder; what is no path, such as a model's id, stays."""
-    return str(Path(path).resolve()) if path and Path(path).exists() else path
+    return str((home / path).resolve()) if path and (home / path).exists() else path
 
 
 def _plain(name: str) -> str:

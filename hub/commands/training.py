@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hub.api import Hub
-    from hub.runs import Run, Runs
+    from hub.run import Run
+    from hub.runs import Runs
     from hub.terminal.training import Screen
 
 INTERRUPTED = 130  # exit status

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from hub.runs import Run
+    from hub.run import Run
     from training.preflight import Check
     from training.runlog import Event
 
