@@ -94,17 +94,18 @@ def train(
 
 
 @click.group(invoke_without_command=True)
+@json_option
 @click.pass_context
-def runs(ctx: click.Context) -> None:
+def runs(ctx: click.Context, as_json: bool) -> None:
     """Training runs: what they do, and did; alone, the list of them."""
     if ctx.invoked_subcommand is None:
-        ctx.invoke(list_runs)
+        ctx.invoke(list_runs, as_json=as_json)
 
 
 @runs.command("list")
 @json_option
 @click.pass_obj
-def list_runs(folder: Path | None, as_json: bool = False) -> None:
+def list_runs(folder: Path | None, as_json: bool) -> None:
     """Every run, the newest first."""
     from hub.terminal.training import runs_table
 
