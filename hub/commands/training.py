@@ -6,7 +6,7 @@ import signal
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -14,12 +14,13 @@ from hub.commands.common import json_option, open_hub, print_json
 from hub.errors import FailedCheckError, HubError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from hub.api import Hub
     from hub.run import Run
     from hub.runs import Runs
     from hub.terminal.training import Screen
+    from training.preflight import Check
 
 INTERRUPTED = 130  # exit status
 
@@ -63,24 +64,23 @@ def train(
     hub = open_hub(folder)
     runs = hub.runs
     where = where or runs.settings.where
-    if where != "local":
-        raise HubError(f"--where {where} is not there yet: only local is")
     if resume is not None:
-        given = {"DATASET": dataset, "--preset": preset, "--base": base, "--name": name}
+        given = {
+            "DATASET": dataset, "--preset": preset, "--base": base, "--name": name,
+            "--dry-run": dry_run,
+        }  # fmt: skip
         if wrong := [option for option, value in given.items() if value]:
-            raise click.UsageError(f"--resume keeps what the run began with: leave out {wrong[0]}")
+            raise click.UsageError(f"--resume goes on as the run began: leave out {wrong[0]}")
         run = runs.resume(resume, settings=settings)
+    elif where != "local":
+        raise HubError(f"--where {where} is not there yet: only local is")
     else:
         config = runs.config(dataset, preset=preset, base=base, settings=settings)
         checks = runs.preflight(config)
-        passed = all(check.passed for check in checks)
-        if dry_run and as_json:
-            print_json([check.to_json() for check in checks])
-        else:
-            click.echo(preflight_table(checks), err=not dry_run)
         if dry_run:
-            sys.exit(0 if passed else 1)
-        if not passed:
+            _say_checks(checks, as_json)
+        click.echo(preflight_table(checks), err=True)
+        if not all(check.passed for check in checks):
             raise FailedCheckError("nothing was started: mend what failed above")
         run = runs.start(config, name=name, preset=preset)
     if detach:
@@ -144,16 +144,20 @@ def logs(folder: Path | None, run: str, follow: bool, as_json: bool) -> None:
 
     known = open_hub(folder).runs
     found = known.get(run)
-    if follow and not as_json and sys.stdout.isatty():
-        with screen(found.id, sys.stdout) as shown:
-            for event in known.follow(found.id):
-                shown.add(event)
-        return
-    for event in known.follow(found.id) if follow else known.log(found.id):
-        if as_json:
-            print_json(event)
-        else:
-            click.echo(line_of(event))
+    events = known.follow(found.id) if follow else known.log(found.id)
+    try:
+        if follow and not as_json:
+            with screen(found.id, sys.stdout) as shown:
+                for event in events:
+                    shown.add(event)
+            return
+        for event in events:
+            if as_json:
+                print_json(event)
+            else:
+                click.echo(line_of(event))
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
 
 
 @runs.command()
@@ -167,6 +171,17 @@ def stop(folder: Path | None, run: str, as_json: bool) -> None:
         print_json(found.to_json())
     else:
         click.echo(f"asked {found.id} to stop; go on later: patternhub train --resume {found.id}")
+
+
+def _say_checks(checks: Sequence[Check], as_json: bool) -> NoReturn:
+    """The whole of a dry run."""
+    from hub.terminal.training import preflight_table
+
+    if as_json:
+        print_json([check.to_json() for check in checks])
+    else:
+        click.echo(preflight_table(checks))
+    sys.exit(0 if all(check.passed for check in checks) else 1)
 
 
 def _watch(runs: Runs, run: Run) -> None:
