@@ -23,7 +23,7 @@ from training.config import make_config
 from training.process import noted
 from training.scratch import build_base
 
-STEPS = 120
+STEPS = 80
 SETTINGS = {
     "data.max_length": 128,
     "data.packing": "false",
@@ -34,8 +34,8 @@ SETTINGS = {
     "train.optimizer": "adamw_torch",
     "train.gradient_checkpointing": "false",
     "train.strategy": "steps",
-    "train.save_steps": 40,
-    "train.eval_steps": 80,
+    "train.save_steps": 20,
+    "train.eval_steps": 40,
     "quantization": "null",
 }
 
