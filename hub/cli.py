@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from hub.commands import app, curation, indexing, space, tuning
+from hub.commands import app, curation, indexing, space, training, tuning
 from hub.errors import HubError
 
 
@@ -77,6 +77,8 @@ VERBS = (
     curation.validate,
     curation.examples,
     tuning.tune,
+    training.train,
+    training.runs,
     curation.history,
     space.space,
     app.ui,

@@ -27,6 +27,11 @@ OID = "0" * 39
 KINDS = ("models", "datasets", "spaces")
 
 
+def git_digest(content: bytes) -> str:
+    """What git, and so the Hub, calls a file of this content."""
+    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+
+
 @dataclass
 class FakeHub:
     """What was sent, and what to answer instead: ``failures`` are used up one a commit."""
@@ -149,9 +154,13 @@ def _handler(state: FakeHub) -> type[BaseHTTPRequestHandler]:
             if path == "/api/validate-yaml":  # the card's front matter
                 self.answer({"errors": [], "warnings": []})
                 return
-            kind, owner, short, verb, *rest = path.removeprefix("/api/").split("/")
+            kind, owner, short, *rest = path.removeprefix("/api/").split("/")
+            verb = rest.pop(0) if rest else "revision"
             assert kind in KINDS
-            self.repository(f"{owner}/{short}", verb, rest, body)
+            if f"{owner}/{short}" in state.files:
+                self.repository(f"{owner}/{short}", verb, rest, body)
+            else:
+                self.send(404, b"{}", {"X-Error-Code": "RepoNotFound"})
 
         def repository(self, name: str, verb: str, rest: list[str], body: bytes) -> None:
             if verb in ("tree", "revision") and rest and f"{name}@{rest[0]}" in state.files:
@@ -164,7 +173,7 @@ def _handler(state: FakeHub) -> type[BaseHTTPRequestHandler]:
                 self.answer({"files": files})
             elif verb in ("tree", "revision"):
                 listed = [
-                    {"type": "file", "path": path, "oid": OID, "size": len(content)}
+                    {"type": "file", "path": path, "oid": git_digest(content), "size": len(content)}
                     for path, content in state.files[name].items()
                 ]
                 names = [{"rfilename": entry["path"]} for entry in listed]

@@ -7,7 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
+from click.testing import CliRunner
 
+from hub import Hub
+from hub.cli import main
 from tests.remote_fixtures import ADAPTERS, REPO, live_cloud, settings, tiny
 from training.checkpoints import problems
 from training.remote import fetch, follow, launch, load, status
@@ -61,3 +65,27 @@ def test_a_space_trains_rests_and_is_found_by_another_process(
     adapter = fetch(run)
     assert adapter is not None
     assert problems(adapter) == []
+
+
+@pytest.mark.slow
+def test_the_command_trains_as_a_job_and_registers_the_adapter(
+    cloud: FakeCloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "hub"
+    home.mkdir()
+    section = {"space": REPO, "hardware": "t4-small", "minutes": 60}
+    lines = [f"{key} = {json.dumps(value)}" for key, value in section.items()]
+    (home / "hub.toml").write_text("\n".join(["[training]", *lines]))
+    config = tiny(tmp_path)
+    preset = tmp_path / "tiny.yaml"
+    dumped = {k: v for k, v in config.model_dump().items() if k not in {"dataset", "output"}}
+    preset.write_text(yaml.safe_dump(dumped))
+    # What follows the run is a process of its own.
+    monkeypatch.setenv("HF_ENDPOINT", cloud.hub.url)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    command = ["--hub", str(home), "train", config.dataset, "--where", "job"]
+    result = CliRunner().invoke(main, [*command, "--preset", str(preset), "--name", "team"])
+    assert result.exit_code == 0, result.output
+    assert [adapter.reference for adapter in Hub.open(home).adapters.list()] == ["team@0.1.0"]
+    (run,) = Hub.open(home).runs.list()
+    assert run.state == "done"

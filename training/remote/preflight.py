@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -117,7 +118,7 @@ def measure(config: Config) -> Needs:
     return Needs(
         rows=f"{report.kept} of {report.rows} rows, {epoch:,} tokens an epoch",
         weights=sum(weight.numel() for weight in model.parameters()),
-        tokens=int(per_step * run.max_steps if run.max_steps else epoch * run.epochs),
+        tokens=int(min(epoch * run.epochs, per_step * (run.max_steps or math.inf))),
         memory=needed,
     )
 

@@ -64,7 +64,10 @@ class Remote:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoteRun:
-    """A run elsewhere; ``job`` is the id of an HF Job, empty until it is known."""
+    """A run elsewhere; ``job`` is the id of an HF Job, empty until it is known.
+
+    ``ended`` is how, once its end has been seen and its adapter, if there is one, is here.
+    """
 
     run: str
     folder: str
@@ -74,6 +77,7 @@ class RemoteRun:
     hardware: str
     push_to: str = ""
     job: str = ""
+    ended: str = ""
 
     @property
     def prefix(self) -> str:
