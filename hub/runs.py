@@ -285,6 +285,11 @@ class Runs:
         from training.remote.run import Remote
 
         asked = self.settings
+        if not asked.space:
+            raise HubError(
+                'whose account trains? Set space = "organisation/name" under [training] in '
+                "hub.toml; hardware and minutes stand there too"
+            )
         return Remote(
             repo=asked.space, hardware=asked.hardware, minutes=asked.minutes, push_to=asked.repo
         )

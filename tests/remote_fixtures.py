@@ -56,7 +56,7 @@ def tiny(folder: Path, **train: Any) -> Config:
             "data": {"max_length": 128, "packing": False},
             "lora": {"r": 4, "dropout": 0.0, "target_modules": "all-linear"},
             "train": {
-                "max_steps": 6,
+                "max_steps": 4,
                 "batch_size": 2,
                 "accumulation": 1,
                 "strategy": "steps",

@@ -99,7 +99,7 @@ def test_slices_and_lost_machines_end_with_the_weights_of_one_run(
         said = work(job, HfApi(), train=in_slices(run_slice, 0.001))
         new_machine(tmp_path)
         slices += 1
-    assert slices >= 6  # steps
+    assert slices == 4  # steps
     adapter = fetch(launched)
     assert adapter is not None
     assert weights(launched) == (tmp_path / "whole/adapter/adapter_model.safetensors").read_bytes()
@@ -235,6 +235,21 @@ def test_a_job_whose_answer_was_lost_is_found_and_not_started_twice(
     noted = load(Path(run.folder))
     assert noted is not None
     assert noted.job == run.job
+
+
+@pytest.mark.parametrize("trouble", [503, 0])
+def test_a_hub_that_fails_while_hardware_is_asked_for_is_asked_again(
+    trouble: int, cloud: FakeCloud, tmp_path: Path
+) -> None:
+    cloud.hub.faults = [
+        (request, trouble)
+        for request in ("POST /api/jobs/team$", "POST .*/hardware", "POST .*/secrets")
+    ] * 2
+    for where in ("job", "space"):
+        config = tiny(tmp_path).model_copy(update={"output": str(tmp_path / where)})
+        launch(config, where, settings())
+    assert len(cloud.jobs) == 1
+    assert cloud.spaces[REPO]["hardware"] == "t4-small"
 
 
 def test_a_busy_space_is_not_interrupted(cloud: FakeCloud, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from training.errors import TrainingError
 from training.remote import space
 from training.remote.bucket import Bucket
-from training.remote.client import asking, hub, patiently
+from training.remote.client import HubAnswerError, asking, hub, patiently
 from training.remote.job import JOBS, WHEELS, describe
 from training.remote.preflight import MARGIN, remote_preflight
 from training.remote.run import RemoteRun
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from training.remote.run import Remote
 
 LABEL = "pattern-hub-run"
+ALIVE = {"SCHEDULING", "RUNNING"}
 
 
 def launch(config: Config, where: str, remote: Remote, *, resume: bool = False) -> RemoteRun:
@@ -106,38 +107,37 @@ def _start_job(api: HfApi, bucket: Bucket, job: Job, remote: Remote, known: str)
         there = f"{WHEELS}/{job.run}/{wheel.name}"
         patiently(bucket.write, {there: wheel})
     package = f"pattern-hub[train] @ file://{space.MOUNT}/{there}"
-    try:
-        with asking(f"a Job on {remote.hardware}"):
-            info = api.run_uv_job(
-                "python",
-                script_args=["-m", "training", f"{space.MOUNT}/{job.path}"],
-                dependencies=[package],
-                secrets={"HF_TOKEN": known},
-                flavor=remote.hardware,
-                timeout=int(remote.minutes * 60),
-                labels={LABEL: job.run, "name": job.run},
-                volumes=[
-                    Volume(
-                        type="bucket",
-                        source=remote.storage,
-                        mount_path=space.MOUNT,
-                        read_only=True,
-                    )
-                ],
-                namespace=remote.namespace,
-            )
-    except TrainingError:
-        if found := find_job(api, remote.namespace, job.run):
-            return found
-        raise
-    return str(info.id)
+    volume = Volume(type="bucket", source=remote.storage, mount_path=space.MOUNT, read_only=True)
+
+    def ask() -> str:
+        try:
+            with asking(f"a Job on {remote.hardware}"):
+                info = api.run_uv_job(
+                    "python",
+                    script_args=["-m", "training", f"{space.MOUNT}/{job.path}"],
+                    dependencies=[package],
+                    secrets={"HF_TOKEN": known},
+                    flavor=remote.hardware,
+                    timeout=int(remote.minutes * 60),
+                    labels={LABEL: job.run, "name": job.run},
+                    volumes=[volume],
+                    namespace=remote.namespace,
+                )
+        except HubAnswerError:
+            if found := find_job(api, remote.namespace, job.run, alive=True):
+                return found
+            raise
+        return str(info.id)
+
+    return patiently(ask)
 
 
-def find_job(api: HfApi, namespace: str, run: str) -> str:
-    """The id of the newest Job of a run; empty where there is none."""
+def find_job(api: HfApi, namespace: str, run: str, *, alive: bool = False) -> str:
+    """The id of the newest Job of a run, or of one that has not ended; empty: there is none."""
     with asking(f"the Jobs of {namespace}"):
         jobs = list(api.list_jobs(labels={LABEL: run}, namespace=namespace))
-    return str(jobs[0].id) if jobs else ""
+    found = [job for job in jobs if not alive or job.status.stage in ALIVE]
+    return str(found[0].id) if found else ""
 
 
 def token() -> str:
