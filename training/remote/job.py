@@ -14,12 +14,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from training.checkpoints import digest
 from training.config import Config  # noqa: TC001 - pydantic reads the annotation
 from training.errors import TrainingError
+from training.remote.run import Where  # noqa: TC001 - so it does here
 
 if TYPE_CHECKING:
     from training.remote.run import Remote
 
 MANIFEST = "manifest.json"  # of a dataset that the hub built: it names the dataset
-JOBS, DATASETS, WHEELS = "jobs", "datasets", "wheels"
+QUEUE, JOBS, DATASETS, WHEELS = "queue", "jobs", "datasets", "wheels"
 
 
 class _Record(BaseModel):
@@ -44,6 +45,7 @@ class Job(_Record):
     """One run; ``config.dataset`` and ``config.output`` are replaced where it runs."""
 
     run: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="its id")
+    where: Where = Field(description="what runs it")
     config: Config
     chat_template: str = Field(default="", description="text of a template of the user's own")
     dataset: Dataset
@@ -53,8 +55,8 @@ class Job(_Record):
 
     @property
     def path(self) -> str:
-        """Of the specification in the bucket."""
-        return f"{JOBS}/{self.run}.json"
+        """Of the specification in the bucket; what a Space finds in its queue, it runs."""
+        return f"{QUEUE if self.where == 'space' else JOBS}/{self.run}.json"
 
     @property
     def prefix(self) -> str:
@@ -62,7 +64,7 @@ class Job(_Record):
         return f"runs/{self.run}"
 
 
-def describe(config: Config, remote: Remote, seconds: float) -> Job:
+def describe(config: Config, where: Where, remote: Remote, seconds: float) -> Job:
     """The specification of ``config``, whose output folder's name is the run's id.
 
     Raises:
@@ -81,6 +83,7 @@ def describe(config: Config, remote: Remote, seconds: float) -> Job:
     try:
         return Job(
             run=Path(config.output).name,
+            where=where,
             config=config,
             chat_template=template,
             dataset=Dataset(

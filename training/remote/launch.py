@@ -11,7 +11,7 @@ from training.errors import TrainingError
 from training.remote import space
 from training.remote.bucket import Bucket
 from training.remote.client import HubAnswerError, asking, hub, patiently
-from training.remote.job import JOBS, WHEELS, describe
+from training.remote.job import QUEUE, WHEELS, describe
 from training.remote.preflight import MARGIN, remote_preflight
 from training.remote.run import RemoteRun
 from training.remote.wheel import build_wheel
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
     from training.config import Config
     from training.remote.job import Job
-    from training.remote.run import Remote
+    from training.remote.run import Remote, Where
 
 LABEL = "pattern-hub-run"
 ALIVE = {"SCHEDULING", "RUNNING"}
 
 
-def launch(config: Config, where: str, remote: Remote, *, resume: bool = False) -> RemoteRun:
+def launch(config: Config, where: Where, remote: Remote, *, resume: bool = False) -> RemoteRun:
     """Start ``config`` on a Space or as a Job; its output folder notes where, and is the run's id.
 
     Args:
@@ -45,7 +45,7 @@ def launch(config: Config, where: str, remote: Remote, *, resume: bool = False) 
     failed = [check for check in remote_preflight(config, where, remote, api) if not check.passed]
     if failed:
         raise TrainingError("\n".join(str(check) for check in failed))
-    job = describe(config, remote, remote.minutes * 60 * MARGIN)
+    job = describe(config, where, remote, remote.minutes * 60 * MARGIN)
     run = RemoteRun(
         run=job.run,
         folder=config.output,
@@ -74,7 +74,7 @@ def launch(config: Config, where: str, remote: Remote, *, resume: bool = False) 
 
 def waiting(bucket: Bucket) -> list[str]:
     """Ids of the runs that a Space was given and has not ended, oldest first."""
-    given = [path for path in bucket.sizes(JOBS) if path.endswith(".json")]
+    given = [path for path in bucket.sizes(QUEUE) if path.endswith(".json")]
     names = [Path(path).stem for path in given]
     return sorted(name for name in names if read_outcome(bucket, f"runs/{name}") is None)
 

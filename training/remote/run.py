@@ -71,7 +71,7 @@ class RemoteRun:
 
     run: str
     folder: str
-    where: str
+    where: Where
     repo: str
     bucket: str
     hardware: str
