@@ -10,8 +10,8 @@ from hub.config import load_config
 from hub.errors import HubError, OtherModelError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
-    from typing import Self
+    from collections.abc import Callable, Collection, Mapping, Sequence
+    from typing import Any, Self
 
     from hub.config import Mode, Tier
     from hub.curate.annotate import AnnotateReport
@@ -474,6 +474,25 @@ class Hub:
             on_finding=on_finding,
             progress=progress or silent,
         )
+
+    def check_row(self, row: Mapping[str, Any]) -> list[Finding]:
+        """What the rules say of one row alone, in their order.
+
+        Raises:
+            HubError: a convention or tokenizer in hub.toml that cannot be used.
+        """
+        from hub.curate.validate import Validator
+
+        workspace = self.workspace
+        return Validator.from_config(workspace.config, workspace.folder).findings(row, 1)
+
+    def last_dataset(self) -> Path:
+        """The folder of the dataset that was built last.
+
+        Raises:
+            HubError: none was.
+        """
+        return self._dataset(None)
 
     def import_examples(self, source: str, *, name: str = "", category: str = "") -> ImportReport:
         """Keep the sound rows of an existing dataset as examples of this hub.
