@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from hub.commands import adapters, curation, indexing, tuning
+from hub.commands import adapters, app, curation, indexing, tuning
 from hub.errors import HubError
 
 
@@ -79,6 +79,7 @@ VERBS = (
     tuning.tune,
     adapters.adapters,
     curation.history,
+    app.ui,
     indexing.forget,
     indexing.doctor,
 )
