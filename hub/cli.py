@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from hub.commands import app, curation, indexing, space, training, tuning
+from hub.commands import adapters, app, curation, indexing, space, training, tuning
 from hub.errors import HubError
 
 
@@ -79,6 +79,7 @@ VERBS = (
     tuning.tune,
     training.train,
     training.runs,
+    adapters.adapters,
     curation.history,
     space.space,
     app.ui,

@@ -18,15 +18,17 @@ from fastapi import FastAPI
 from hub.errors import HubError
 from space_app.code_view import styles
 from space_app.context import Context
-from space_app.jobs import jobs_tab
+from space_app.dataset import dataset_tab
 from space_app.search import search_tab
+from space_app.worker import worker_tab
 
 if TYPE_CHECKING:
     from fastapi import Request, Response
     from starlette.middleware.base import RequestResponseEndpoint
 
-    from space_app.jobs import Jobs
+    from space_app.worker import Worker
 
+POLL = 1.0  # seconds between two looks at what runs
 LOCAL = frozenset({"127.0.0.1", "localhost", "::1"})
 POLICY = "; ".join(
     (
@@ -45,12 +47,15 @@ def build(context: Context) -> gr.Blocks:
     """The page."""
     with gr.Blocks(title="Pattern Hub", analytics_enabled=False) as page:
         gr.Markdown("# Pattern Hub")
+        timer = gr.Timer(POLL)
         with gr.Tabs():
             with gr.Tab("Search", id="search"):
                 search_tab(context, page)
-            if context.jobs:
-                with gr.Tab("Jobs", id="jobs"):
-                    jobs_tab(context.jobs)
+            with gr.Tab("Dataset", id="dataset"):
+                dataset_tab(context, page, timer)
+            if context.worker:
+                with gr.Tab("This Space", id="space"):
+                    worker_tab(context.worker, page, timer)
     return page
 
 
@@ -86,9 +91,9 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 7860,
     password: str = "",
-    jobs: Jobs | None = None,
+    worker: Worker | None = None,
 ) -> None:
-    """Serve until interrupted; ``jobs`` are those of a Space.
+    """Serve until interrupted; ``worker`` trains, where this is a Space.
 
     Raises:
         HubError: ``host`` is not this machine alone, and there is no password.
@@ -101,7 +106,7 @@ def serve(
             "on 127.0.0.1"
         )
     uvicorn.run(
-        create_app(Context(folder, jobs), password=password),
+        create_app(Context(folder, worker), password=password),
         host=host,
         port=port,
         log_level="warning",

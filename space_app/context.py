@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from hub.errors import HubError
+from space_app.jobs import Jobs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from hub.api import Hub
     from hub.curate.annotate import Annotation
-    from space_app.jobs import Jobs
+    from space_app.worker import Worker
 
 
 @dataclass(frozen=True)
@@ -38,12 +39,13 @@ class Knowledge:
 class Context:
     """The hub in ``folder`` and what is known of it; shared by all who use the app.
 
-    ``jobs`` are the training runs of the Space that this is, if it is one.
+    ``worker`` trains, where this is a Space that was given runs.
     """
 
-    def __init__(self, folder: Path, jobs: Jobs | None = None) -> None:
+    def __init__(self, folder: Path, worker: Worker | None = None) -> None:
         self.folder = folder
-        self.jobs = jobs
+        self.worker = worker
+        self.jobs = Jobs()
         self._hub: Hub | None = None
         self._knowledge = Knowledge()
         self._lock = threading.Lock()
@@ -56,12 +58,20 @@ class Context:
         Raises:
             HubError: the folder holds none, or its settings are wrong.
         """
-        from hub.api import Hub
-
         with self._lock:
             if self._hub is None:
-                self._hub = Hub.open(self.folder)
+                self._hub = self.open_hub()
             return self._hub
+
+    def open_hub(self) -> Hub:
+        """The hub once more, for work in a thread: what answers people stays free.
+
+        Raises:
+            HubError: the folder holds none, or its settings are wrong.
+        """
+        from hub.api import Hub
+
+        return Hub.open(self.folder)
 
     def warm(self) -> None:
         """Load in a thread what the first question would wait for."""
@@ -93,10 +103,8 @@ class Context:
         return known
 
     def _find(self, generation: int) -> None:
-        from hub.api import Hub
-
         try:
-            hub = Hub.open(self.folder)  # of its own: what answers people stays free
+            hub = self.open_hub()
             annotations, tests = hub.annotate().annotations, hub.link_tests()
         except HubError:
             annotations, tests = {}, {}  # emptied meanwhile: there is nothing to know

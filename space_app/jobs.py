@@ -1,103 +1,70 @@
-"""The Space's side of training: specifications from the bucket, one after another, as programs.
-
-Progress is on disk and in the bucket, never in the page: a reload, or a restart of the Space, finds
-the run again.
-"""
+"""Work that takes longer than a request: in a thread, told on every page, found after a reload."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import tempfile
 import threading
 import time
-from collections import deque
-from pathlib import Path
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
 
-from training.errors import TrainingError
-from training.remote import space
-from training.remote.bucket import Bucket
-from training.remote.client import hub
-from training.remote.job import QUEUE, read_job
-from training.remote.launch import waiting
-from training.remote.slices import in_slices, on_gpu
-from training.remote.worker import work
+from hub.errors import HubError
 
 if TYPE_CHECKING:
-    from training.remote.job import Job
-    from training.remote.slices import Slice
+    from collections.abc import Callable
 
-POLL_SECONDS = 30.0
-LINES = 200  # of the log that the page shows
+    from hub.reporting import Progress
 
 
-def jobs_tab(jobs: Jobs) -> None:
-    """The end of the log, on a page that may be reloaded at any time."""
-    import gradio as gr
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One piece of work: how far it is, and at its end what came of it."""
 
-    gr.Markdown(f"Trains what waits in the bucket `{jobs.bucket.name}`, one run after another.")
-    gr.Textbox(
-        value=lambda: "\n".join(jobs.lines), every=2.0, label="Log", lines=20, interactive=False
-    )
+    title: str
+    state: Literal["running", "done", "failed"] = "running"
+    told: str = ""
+    began: float = 0.0
+
+    def __str__(self) -> str:
+        if self.state == "running":
+            return f"{self.title}: {self.told or 'begins'} ({time.monotonic() - self.began:.0f} s)"
+        return f"{self.title}: {self.state}. {self.told}"
 
 
 class Jobs:
-    """Works through a bucket's specifications; ``lines`` is the end of what they printed."""
+    """The work of this app, one piece at a time; ``last`` is what runs, or ran, and ``finished``
+    counts what came to an end."""
 
-    def __init__(self, bucket: str, repo: str = "") -> None:
-        self.api = hub()
-        self.bucket = Bucket(self.api, bucket)
-        self.repo = repo
-        self.lines: deque[str] = deque(maxlen=LINES)
-        # ZeroGPU looks for decorated functions when the app starts.
-        self.slice: Slice | None = on_gpu() if os.environ.get("SPACES_ZERO_GPU") else None
+    def __init__(self) -> None:
+        self.last: Job | None = None
+        self.finished = 0
+        self._lock = threading.Lock()
 
-    def start(self) -> None:
-        """Work in the background for as long as the app lives."""
-        threading.Thread(target=self._forever, daemon=True).start()
+    def start(self, title: str, work: Callable[[Progress], str]) -> Job:
+        """Run ``work`` in a thread; it is given a progress to call, and returns what came of it.
 
-    def run_waiting(self) -> int:
-        """Run what waits, then let the hardware rest; returns how many ran."""
-        names = waiting(self.bucket)
-        for name in names:
-            text = self.bucket.read(f"{QUEUE}/{name}.json")
-            if text is not None:
-                self.run(text, name)
-        if names and self.repo and not waiting(self.bucket):
-            space.rest(self.api, self.repo)
-        return len(names)
+        Raises:
+            HubError: other work is running.
+        """
+        with self._lock:
+            if self.last and self.last.state == "running":
+                raise HubError(f"wait until this is done: {self.last}")
+            self.last = job = Job(title, began=time.monotonic())
+        threading.Thread(target=self._run, args=(work,), daemon=True).start()
+        return job
 
-    def run(self, text: bytes, name: str) -> int:
-        """One specification, to its end; its exit status."""
-        self.lines.append(f"run {name}")
-        if self.slice:
-            return self._in_slices(read_job(text, name), self.slice)
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / f"{name}.json"
-            path.write_bytes(text)
-            program = subprocess.Popen(
-                [sys.executable, "-m", "training", str(path)],
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
-            assert program.stdout is not None
-            for line in program.stdout:
-                sys.stdout.write(line)  # the Space's own log
-                self.lines.append(line.rstrip("\n"))
-            return program.wait()
+    def _run(self, work: Callable[[Progress], str]) -> None:
+        def progress(stage: str, done: int, total: int) -> None:
+            self._tell(told=f"{stage} {done:,} of {total:,}" if total > 1 else stage)
 
-    def _in_slices(self, job: Job, slice_of: Slice) -> int:
-        said = work(job, self.api, train=in_slices(slice_of))
-        self.lines.append(f"{said.stage}: {said.detail}")
-        return 0 if said.stage == "done" else 1
+        try:
+            self._tell(told=work(progress), state="done")
+        except HubError as error:
+            self._tell(told=str(error), state="failed")
+        except BaseException as error:
+            self._tell(told=f"{type(error).__name__}: {error}", state="failed")
+            raise
 
-    def _forever(self) -> None:
-        while True:
-            try:
-                self.run_waiting()
-            except TrainingError as error:  # the Hub is away: what was saved stays, ask again
-                self.lines.append(str(error))
-            time.sleep(POLL_SECONDS)
+    def _tell(self, *, told: str, state: Literal["running", "done", "failed"] = "running") -> None:
+        assert self.last is not None
+        self.last = replace(self.last, told=told, state=state)
+        self.finished += state != "running"

@@ -23,20 +23,20 @@ def main() -> None:
     """Start the work in the background, and the page before it."""
     from space_app.app import build, serve
     from space_app.context import Context
-    from space_app.jobs import Jobs
+    from space_app.worker import Worker
     from training.remote.space import BUCKET_VARIABLE, PASSWORD
 
     bucket, password = os.environ.get(BUCKET_VARIABLE, ""), os.environ.get(PASSWORD, "")
     folder = Path(os.environ.get("PATTERNHUB_HUB", "."))
-    jobs = Jobs(bucket, repo=os.environ.get("SPACE_ID", "")) if bucket else None
-    if jobs:
-        jobs.start()
-    if jobs and jobs.slice:  # ZeroGPU waits for Gradio's own launch
-        build(Context(folder, jobs)).launch(
+    worker = Worker(bucket, repo=os.environ.get("SPACE_ID", "")) if bucket else None
+    if worker:
+        worker.start()
+    if worker and worker.slice:  # ZeroGPU waits for Gradio's own launch
+        build(Context(folder, worker)).launch(
             server_name="0.0.0.0", auth=("team", password), ssr_mode=False
         )
         return
-    serve(folder, host="0.0.0.0", password=password, jobs=jobs)
+    serve(folder, host="0.0.0.0", password=password, worker=worker)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ HARDWARE = [
     {"name": "t4-small", "ram": "15 GB", "accelerator": T4, "unitCostUSD": 0.01},
 ]
 VERBS = {"secrets", "variables", "volumes", "hardware", "pause", "restart", "logs", "runtime"}
-SPACE = "import sys; from space_app.jobs import Jobs; Jobs(*sys.argv[1:]).run_waiting()"
+SPACE = "import sys; from space_app.worker import Worker; Worker(*sys.argv[1:]).run_waiting()"
 
 
 @dataclass

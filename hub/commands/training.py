@@ -6,7 +6,7 @@ import signal
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import click
 
@@ -48,7 +48,7 @@ def train(
     preset: str,
     base: str,
     name: str,
-    where: str | None,
+    where: Literal["local", "space", "job"] | None,
     settings: tuple[str, ...],
     resume: str | None,
     dry_run: bool,
