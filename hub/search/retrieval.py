@@ -234,6 +234,11 @@ class Retriever:
         encoder = self._encoders.best if best else self._encoders.fast
         return [known[ids[row]] for row in there], vectors, encoder
 
+    @property
+    def model(self) -> str:
+        """What a person calls the best tier's model."""
+        return self._encoders.best.name
+
     def cosines(self, query: str, rows: npt.NDArray[np.int64]) -> tuple[Vectors, Vectors]:
         """Cosines of ``query`` and ``rows`` by fast vectors, and by the best; none, shape (0,),
         where that tier is not complete."""
