@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from hub.commands import answering, curation, indexing, tuning
+from hub.commands import answering, app, curation, indexing, tuning
 from hub.errors import HubError
 
 
@@ -81,6 +81,7 @@ VERBS = (
     curation.examples,
     tuning.tune,
     curation.history,
+    app.ui,
     indexing.forget,
     indexing.doctor,
 )
