@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from hub.dataset.varying import VaryReport
     from hub.reporting import IndexReport, Progress
     from hub.search.retrieval import Retriever
+    from hub.serving.registry import Registry
     from hub.status import Status
     from hub.store.encoders import Encoders
     from hub.tuning.tune import CompareReport, Method, TuneReport
@@ -595,6 +596,17 @@ class Hub:
             lambda retriever: [p for page, _ in retriever.store.pages() for p in page]
         )
 
+    @functools.cached_property
+    def adapters(self) -> Registry:
+        """The adapters that were trained: versions, aliases, what is in production.
+
+        Raises:
+            HubError: the registry cannot be read or written.
+        """
+        from hub.serving.registry import Registry
+
+        return Registry.open(self.workspace.store_folder / "adapters")
+
     @property
     def retriever(self) -> Retriever:
         """Search over the current generation, with the model whose vectors answer now."""
@@ -613,7 +625,7 @@ class Hub:
 
     def _adapter_folder(self, reference: str) -> Path:
         """Where the registry keeps an adapter."""
-        raise HubError(f"there is no adapter {reference!r}: name the folder of one")
+        return self.adapters.path(self.adapters.get(reference))
 
     def _dataset(self, folder: str | Path | None) -> Path:
         """The dataset in ``folder``; None is what was built last."""
