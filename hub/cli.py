@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from hub.commands import adapters, app, curation, indexing, training, tuning
+from hub.commands import adapters, answering, app, curation, indexing, training, tuning
 from hub.errors import HubError
 
 
@@ -68,6 +68,9 @@ VERBS = (
     indexing.search,
     indexing.show,
     indexing.status,
+    answering.ask,
+    answering.compare,
+    answering.mcp,
     curation.annotate,
     curation.dedup,
     curation.export,
