@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from hub.dataset.varying import VaryReport
     from hub.reporting import IndexReport, Progress
     from hub.search.retrieval import Retriever
+    from hub.serving.registry import Registry
     from hub.status import Status
     from hub.store.encoders import Encoders
     from hub.tuning.tune import CompareReport, Method, TuneReport
@@ -522,6 +523,17 @@ class Hub:
         return self._read(
             lambda retriever: [p for page, _ in retriever.store.pages() for p in page]
         )
+
+    @functools.cached_property
+    def adapters(self) -> Registry:
+        """The adapters that were trained: versions, aliases, what is in production.
+
+        Raises:
+            HubError: the registry cannot be read or written.
+        """
+        from hub.serving.registry import Registry
+
+        return Registry.open(self.workspace.store_folder / "adapters")
 
     @property
     def retriever(self) -> Retriever:
