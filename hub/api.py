@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from hub.config import load_config
 from hub.errors import HubError, OtherModelError
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Self
 
+    from hub.answering.arms import Arms
+    from hub.answering.retriever import PatternRetriever
     from hub.config import Mode, Tier
     from hub.curate.annotate import AnnotateReport
     from hub.curate.duplicates import DuplicatesReport
@@ -156,6 +158,41 @@ class Hub:
                 filters=filters,
             )
         )
+
+    def as_retriever(self, **options: Any) -> PatternRetriever:
+        """This hub as a retriever of LlamaIndex; ``options`` are those of :meth:`search`.
+
+        Raises:
+            MissingExtraError: LlamaIndex is not installed.
+        """
+        from hub.answering.opening import retriever_of
+
+        return retriever_of(functools.partial(self.search, **options))
+
+    def arms(
+        self, *, model: str = "", adapter: str | None = None, generator: Generator | None = None
+    ) -> Arms:
+        """What answers questions: base, rag, adapter, rag+adapter, as far as there is a model and
+        an adapter.
+
+        Args:
+            model: At the endpoint under ``[generator]``, or the folder or id of a base on this
+                machine; by default as ``[answering]`` says.
+            adapter: In the registry, a folder, or as the endpoint calls it; by default as
+                ``[answering]`` says.
+            generator: What answers instead.
+
+        Raises:
+            HubError: the model or the adapter is not there, or they do not belong together.
+        """
+        from hub.answering.opening import open_arms
+
+        self._follow_config()
+        config = self.workspace.config
+        return open_arms(
+            functools.partial(self.search, limit=config.answering.patterns), self._read, config,
+            self._adapter_folder, model=model, adapter=adapter, generator=generator,
+        )  # fmt: skip
 
     def get(self, id: str) -> Pattern:
         """The pattern with this id, or with the only id that starts so.
@@ -340,7 +377,7 @@ class Hub:
         self._follow_config()
         settings = self.workspace.config.generator
         settings = settings.model_copy(update={"model": model or settings.model})
-        asked = generator or EndpointGenerator(settings)
+        asked = generator or EndpointGenerator(settings, self.workspace.config.privacy)
         return self._read(
             lambda retriever: augment(
                 self.workspace, retriever, asked, category=category, limit=limit, jobs=jobs,
@@ -550,6 +587,11 @@ class Hub:
             except OtherModelError:
                 self._retriever = _retriever_of(self._readable())
         return use(self.retriever)
+
+    def _adapter_folder(self, reference: str) -> Path:
+        """Where the registry keeps an adapter."""
+        adapters = self.adapters
+        return adapters.path(adapters.get(reference))
 
     def _dataset(self, folder: str | Path | None) -> Path:
         """The dataset in ``folder``; None is what was built last."""

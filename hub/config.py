@@ -110,7 +110,7 @@ class Search(_Section):
 
 
 class Generator(_Section):
-    """The model that writes what code cannot be turned into: `patternhub augment`."""
+    """The model at an endpoint that answers questions, and writes for `patternhub augment`."""
 
     endpoint: str = Field(
         default="",
@@ -121,6 +121,40 @@ class Generator(_Section):
         default="OPENAI_API_KEY", description="environment variable that holds the endpoint's key"
     )
     timeout: float = Field(default=120, gt=0, description="seconds that one answer may take")
+    context: int = Field(
+        default=8192, ge=512, description="tokens that a question and its answer may have together"
+    )
+
+
+class Answering(_Section):
+    """How `patternhub ask` and `compare` answer."""
+
+    base: str = Field(
+        default="",
+        description="a model on this machine that answers, with its adapters: a folder, or an id "
+        "that was downloaded before (extra 'train'); empty: the endpoint under [generator]",
+    )
+    revision: str = Field(default="", description="branch, tag or commit of the base")
+    bits: Literal[0, 4, 8] = Field(
+        default=0, description="4 or 8: the base's weights are quantised so; 0: as they are"
+    )
+    adapter: str = Field(
+        default="",
+        description="the adapter of the arms that have one, such as team@1.2.0 or team@production; "
+        "at an endpoint, the name that it is served under",
+    )
+    system: str = Field(
+        default="", description="system prompt of the arms base and adapter; empty: none"
+    )
+    patterns: int = Field(default=8, ge=1, le=50, description="most patterns an answer rests on")
+    budget: int = Field(default=3000, ge=100, description="most tokens of them in a prompt")
+    max_tokens: int = Field(default=512, ge=1, description="most tokens of an answer")
+    temperature: float = Field(default=0.0, ge=0, le=2, description="0: the likeliest token")
+    seed: int = Field(default=0, ge=0, description="of an answer, where temperature is not 0")
+    stop: list[str] = Field(default=[], description="texts that end an answer")
+    abstain: bool = Field(
+        default=True, description="say so where no pattern is near, instead of answering"
+    )
 
 
 class Dataset(_Section):
@@ -340,6 +374,7 @@ class Config(_Section):
     store: Store = Store()
     search: Search = Search()
     generator: Generator = Generator()
+    answering: Answering = Answering()
     dataset: Dataset = Dataset()
     privacy: Privacy = Privacy()
     forbidden: Forbidden = Forbidden()

@@ -143,7 +143,7 @@ def chrf(text: str, reference: str) -> float:
     """
     written, right = "".join(text.split()), "".join(reference.split())
     orders = range(1, min(ORDER, len(written), len(right)) + 1)
-    if not orders:
+    if written == right or not orders:
         return float(written == right)
     precision = recall = 0.0
     for n in orders:

@@ -182,5 +182,5 @@ def _meaning(total: int, settings: Gate) -> str:
     )
     return (
         f"By {settings.by}: with {total} rows, an adapter that is right {worse:.0%} of the time "
-        f"reaches {settings.overall:.0%} in {chance:.0%} of evaluations; {sure}."
+        f"reaches {settings.overall:.0%} in {chance:.1%} of evaluations; {sure}."
     )
