@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from hub.commands import curation, indexing, tuning
+from hub.commands import answering, app, curation, indexing, tuning
 from hub.errors import HubError
 
 
@@ -68,6 +68,9 @@ VERBS = (
     indexing.search,
     indexing.show,
     indexing.status,
+    answering.ask,
+    answering.compare,
+    answering.mcp,
     curation.annotate,
     curation.dedup,
     curation.export,
@@ -78,6 +81,7 @@ VERBS = (
     curation.examples,
     tuning.tune,
     curation.history,
+    app.ui,
     indexing.forget,
     indexing.doctor,
 )

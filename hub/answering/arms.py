@@ -224,9 +224,12 @@ class Arms:
 
     def _without_model(self, arm: ArmName, found: Gathered, started: float) -> Answer:
         """An abstention, or the patterns themselves."""
-        text = quoted(found.passages) if found.near else ABSTAINED
+        if not found.near:
+            took = time.monotonic() - started
+            return Answer(arm=arm, text=ABSTAINED, abstained=True, seconds=took)
+        text = quoted(found.passages)
         answer = _answer(arm, Generation(text=text, seconds=time.monotonic() - started), found)
-        return replace(answer, extractive=found.near, abstained=not found.near)
+        return replace(answer, extractive=True)
 
 
 def _answer(arm: ArmName, generation: Generation, found: Gathered | None) -> Answer:

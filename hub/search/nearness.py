@@ -27,30 +27,32 @@ class Nearness(NamedTuple):
 
     ``fast`` and ``best`` are the largest cosines of a hit in each tier (0 where a tier is not
     complete); ``covered`` is the share of the question's words that one hit has, weighted by their
-    rarity in this hub, of the hit that has most; ``known`` the share that any pattern has.
+    rarity in this hub, of the hit that has most. ``model`` is what computed the cosines: those of
+    two models have nothing in common.
     """
 
     fast: float
     best: float
     covered: float
-    known: float
+    model: str
 
 
 def nearness(retriever: Retriever, question: str, hits: Sequence[SearchResult]) -> Nearness:
     """How near ``hits`` are to ``question``."""
     generation = retriever.current()
     rows = generation.rows_of([hit.pattern.id for hit in hits])
+    model = retriever.model
     if not len(rows):
-        return Nearness(0.0, 0.0, 0.0, 0.0)
+        return Nearness(0.0, 0.0, 0.0, model)
     fast, best = retriever.cosines(question, rows)
-    covered, known = _coverage(generation.snapshot.body, query_terms(question), rows)
-    return Nearness(float(fast.max()), float(best.max(initial=0)), covered, known)
+    covered = _coverage(generation.snapshot.body, query_terms(question), rows)
+    return Nearness(float(fast.max()), float(best.max(initial=0)), covered, model)
 
 
-def _coverage(index: BM25, terms: Hashes, rows: npt.NDArray[np.int64]) -> tuple[float, float]:
-    """The weighted share of ``terms`` that the best of ``rows`` has, and that any row has."""
+def _coverage(index: BM25, terms: Hashes, rows: npt.NDArray[np.int64]) -> float:
+    """The weighted share of ``terms`` that the one of ``rows`` has that has most."""
     if not len(terms) or not len(index.terms):
-        return 0.0, 0.0
+        return 0.0
     at = np.minimum(np.searchsorted(index.terms, terms), len(index.terms) - 1)
     present = index.terms[at] == terms
     frequency = np.where(present, np.diff(index.starts)[at], 0)
@@ -58,5 +60,4 @@ def _coverage(index: BM25, terms: Hashes, rows: npt.NDArray[np.int64]) -> tuple[
     has = np.zeros((len(terms), len(rows)), dtype=bool)
     for i in np.flatnonzero(present):
         has[i] = np.isin(rows, index.rows[index.starts[at[i]] : index.starts[at[i] + 1]])
-    total = float(weight.sum())
-    return float((weight @ has).max()) / total, float(weight[present].sum()) / total
+    return float((weight @ has).max() / weight.sum())

@@ -186,6 +186,25 @@ class Retriever:
         there = [id_ in found for id_ in ids]  # others were just deleted
         return [found[id_] for id_ in ids if id_ in found], rows.fast[wanted[there]]
 
+    def patterns(self, ids: Sequence[str]) -> list[Pattern]:
+        """See :meth:`hub.api.Hub.patterns`."""
+        found = self.store.get(list(ids))
+        return [found[id_] for id_ in ids if id_ in found]
+
+    def similar(self, pattern: Pattern, *, limit: int) -> list[tuple[Pattern, float]]:
+        """See :meth:`hub.api.Hub.similar`."""
+        generation = self.current()
+        rows = generation.snapshot.rows
+        own = generation.rows_of([pattern.id])
+        if not len(own):
+            return []
+        matrix = rows.best if generation.tier == "best" else rows.fast
+        cosines = _start_scan(matrix, np.asarray(matrix[own[0]], dtype=np.float32))()
+        cosines[rows.ids == pattern.id.encode()] = -1
+        near = np.argsort(-cosines, kind="stable")[: 2 * limit + SPARE]
+        hits = self._hits([rows.ids[row].decode() for row in near], cosines[near], limit)
+        return list(islice(_one_per_function(hits), limit))
+
     def neighbours(self, pattern: Pattern) -> tuple[Pattern | None, Pattern | None]:
         """See :meth:`hub.api.Hub.neighbours`."""
         ids = [None, *self._file_of(pattern), None]
@@ -233,6 +252,11 @@ class Retriever:
         vectors = np.asarray((rows.best if best else rows.fast)[there], dtype=np.float32)
         encoder = self._encoders.best if best else self._encoders.fast
         return [known[ids[row]] for row in there], vectors, encoder
+
+    @property
+    def model(self) -> str:
+        """What a person calls the best tier's model."""
+        return self._encoders.best.name
 
     def cosines(self, query: str, rows: npt.NDArray[np.int64]) -> tuple[Vectors, Vectors]:
         """Cosines of ``query`` and ``rows`` by fast vectors, and by the best; none, shape (0,),

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MANIFEST, ORIGIN = "MANIFEST.json", "training.json"
+TAKEN = "taken.json"  # what the registry called it; not one of its files
 WEIGHTS, SETTINGS, TEMPLATE = "adapter_model.safetensors", "adapter_config.json", "template.json"
 NEEDED = (WEIGHTS, SETTINGS, TEMPLATE, ORIGIN)  # weights in no other form: a pickle can run code
 

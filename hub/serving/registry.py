@@ -25,7 +25,7 @@ from filelock import FileLock, Timeout
 
 from hub.errors import FailedCheckError, HubError
 from hub.serving import models
-from hub.serving.folder import copy, damage, digest_of, listed, origin, problems, sync
+from hub.serving.folder import TAKEN, copy, damage, digest_of, listed, origin, problems, sync
 from hub.store.sqlite import Database
 from hub.types import Adapter
 
@@ -34,9 +34,10 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Self
 
-INDEX, LOCK, TAKEN = "index.db", ".lock", "taken.json"
+INDEX, LOCK = "index.db", ".lock"
 PARTIAL = ".taking-"
 PRODUCTION, CANDIDATE = "production", "candidate"
+VERSION = re.compile(r"(0|[1-9]\d{0,8})(\.(0|[1-9]\d{0,8})){2}")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 FOLDER = re.compile(r"[0-9a-f]{64}")
 COLUMNS = "digest, name, version, base, dataset, config, metrics, created, parent, run, verdict"
@@ -57,6 +58,9 @@ CREATE TABLE IF NOT EXISTS promotion (
     id INTEGER PRIMARY KEY, name TEXT NOT NULL, digest TEXT NOT NULL, at TEXT NOT NULL,
     reason TEXT NOT NULL, undone TEXT NOT NULL
 );
+CREATE TABLE IF NOT EXISTS push (
+    digest TEXT, repository TEXT, at TEXT NOT NULL, PRIMARY KEY (digest, repository)
+) WITHOUT ROWID;
 """
 
 
@@ -80,17 +84,19 @@ class Registry:
             registry._recover()
         return registry
 
-    def take(self, adapter: Path, *, name: str, run: str = "") -> Adapter:
+    def take(self, adapter: Path, *, name: str, run: str = "", version: str = "") -> Adapter:
         """Keep a copy of an adapter's folder as the next version of ``name``.
 
         The same content is the same adapter, whatever it is called the second time; a kept copy
         that was damaged since is put right. A new dataset or base raises the minor version, new
-        settings the patch.
+        settings the patch; ``version`` is kept instead, if it is free.
 
         Raises:
             HubError: it is no adapter, is not as it was saved, or cannot be kept here.
         """
         _check_name(name)
+        if version and not VERSION.fullmatch(version):
+            raise HubError(f"{version!r} is no semantic version, such as 1.2.0")
         files = listed(adapter)
         if wrong := problems(adapter, files):
             raise HubError(f"{adapter} is not as it was saved: {'; '.join(wrong)}")
@@ -98,18 +104,17 @@ class Registry:
         with self._changing() as db:
             target = self.folder / digest
             if damage(target, digest):
-                taken = {"name": name, "run": run, "created": _now()}
+                taken = {"name": name, "version": version, "run": run, "created": _now()}
                 self._place(adapter, files, target, taken)
             _enter(db, target)
         return self.get(digest)
 
     def list(self, name: str = "") -> list[Adapter]:
         """All adapters, or those of one name, the oldest version first."""
-        rows = self._rows(
-            f"SELECT {COLUMNS} FROM adapter WHERE ? IN ('', name) ORDER BY name, id", (name,)
-        )
+        rows = self._rows(f"SELECT {COLUMNS} FROM adapter WHERE ? IN ('', name)", (name,))
         aliases = self._rows("SELECT digest, alias FROM alias ORDER BY alias")
-        return [_adapter(row, tuple(a for d, a in aliases if d == row[0])) for row in rows]
+        found = [_adapter(row, tuple(a for d, a in aliases if d == row[0])) for row in rows]
+        return sorted(found, key=lambda adapter: (adapter.name, _numbers(adapter.version)))
 
     def get(self, reference: str) -> Adapter:
         """The adapter that ``name`` (its newest version), ``name@version``, ``name@alias`` or the
@@ -225,6 +230,17 @@ class Registry:
         query = f"SELECT {', '.join(columns)} FROM promotion WHERE name = ? ORDER BY id"
         return [dict(zip(columns, row, strict=True)) for row in self._rows(query, (name,))]
 
+    def pushed(self, repository: str) -> set[str]:
+        """The digests of what a repository on the Hub has."""
+        query = "SELECT digest FROM push WHERE repository = ?"
+        return {digest for (digest,) in self._rows(query, (repository,))}
+
+    def note_pushed(self, adapter: Adapter, repository: str) -> None:
+        """Remember that a repository on the Hub has an adapter."""
+        with self._changing() as db:
+            values = (adapter.digest, repository, _now())
+            db.execute("INSERT OR REPLACE INTO push VALUES (?, ?, ?)", values)
+
     def _require_whole(self, adapter: Adapter) -> None:
         if wrong := damage(self.path(adapter), adapter.digest):
             raise HubError(f"{adapter.reference} is damaged ({'; '.join(wrong)}): take it in again")
@@ -314,34 +330,37 @@ def _enter(db: sqlite3.Connection, folder: Path) -> None:
     if wrong := damage(folder, folder.name):
         raise HubError(f"{folder} is not what was saved: {'; '.join(wrong)}")
     made, taken = origin(folder), _taken(folder)
-    before = db.execute(
-        "SELECT digest, version, base, dataset FROM adapter WHERE name = ? ORDER BY id DESC",
-        (taken["name"],),
-    ).fetchone()
+    query = "SELECT version, base, dataset, digest FROM adapter WHERE name = ?"
+    others = sorted((_numbers(v), *rest) for v, *rest in db.execute(query, (taken["name"],)))
+    version = _numbers(taken["version"]) if taken["version"] else ()
+    if not version or version in {other[0] for other in others}:
+        version = _next_version(others[-1], made) if others else (0, 1, 0)
+    before = [other for other in others if other[0] < version]
     row = (
         folder.name,
         taken["name"],
-        _next_version(before, made),
+        ".".join(map(str, version)),
         made["base"],
         made["dataset"],
         json.dumps(made["config"], ensure_ascii=False),
         json.dumps(made["metrics"]),
         taken["created"],
-        before[0] if before else "",
+        before[-1][3] if before else "",
         taken["run"],
         "",
     )
     db.execute(f"INSERT INTO adapter ({COLUMNS}) VALUES ({', '.join('?' * len(row))})", row)
 
 
-def _next_version(before: tuple[str, str, str, str] | None, made: dict[str, Any]) -> str:
-    if before is None:
-        return "0.1.0"
-    _digest, version, base, dataset = before
-    major, minor, patch = map(int, version.split("."))
+def _next_version(newest: Sequence[Any], made: dict[str, Any]) -> tuple[int, ...]:
+    (major, minor, patch), base, dataset, _digest = newest
     if (base, dataset) != (made["base"], made["dataset"]):
-        return f"{major}.{minor + 1}.0"
-    return f"{major}.{minor}.{patch + 1}"
+        return major, minor + 1, 0
+    return major, minor, patch + 1
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(map(int, version.split(".")))
 
 
 def _point(db: sqlite3.Connection, name: str, alias: str, digest: str) -> None:
@@ -360,9 +379,9 @@ def _taken(folder: Path) -> dict[str, str]:
     """Under which name a folder was taken in; one that was put there by hand says nothing."""
     try:
         taken = json.loads((folder / TAKEN).read_text(encoding="utf-8"))
-        return {key: str(taken[key]) for key in ("name", "run", "created")}
+        return {key: str(taken[key]) for key in ("name", "version", "run", "created")}
     except (OSError, ValueError, KeyError, TypeError):
-        return {"name": "found", "run": "", "created": _now()}
+        return {"name": "found", "version": "", "run": "", "created": _now()}
 
 
 def _check_name(name: str) -> None:
