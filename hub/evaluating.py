@@ -2,25 +2,41 @@
 
 from __future__ import annotations
 
+import functools
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+from hub.answering.arms import ARMS
 from hub.errors import HubError
+from hub.serving.folder import digest_of, listed
 from hub.serving.gate import decide
 from hub.serving.scorers import scorers_of
+from hub.types import Message
+from training.errors import TrainingError
+from training.evaluate import Arm, ArmScores, Evaluation, answer_all, judge
+from training.metrics import Reply
+from training.questions import read_questions, sample
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Collection, Sequence
 
+    from hub.answering.arms import ArmName, Arms
     from hub.config import Config
     from hub.reporting import Progress
     from hub.serving.evaluations import Evaluations
     from hub.serving.gate import Verdict
-    from training.evaluate import Arm, Evaluation
+    from hub.serving.registry import Registry
+    from hub.types import SearchResult
+    from hub.workspace import Workspace
+    from training.questions import Messages, Questions
+
+    Search = Callable[..., list[SearchResult]]
 
 TEST = "test.jsonl"
+BATCH = 8  # questions that an arm is asked at once
+WIDER = (4, 32)  # times the hits that are wanted: more are asked for where some are left out
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +56,82 @@ class Evaluated:
 
 
 def evaluate(
+    workspace: Workspace,
+    search: Search,
+    open_arms: Callable[[Search], Arms],
+    registry: Registry,
+    evaluations: Evaluations,
+    *,
     dataset: Path,
+    names: Sequence[str],
+    model: str,
+    adapter: str,
+    is_local: bool,
+    n: int,
+    progress: Progress,
+) -> Evaluated:
+    """Ask a hub's arms what held-out rows ask; see :meth:`hub.api.Hub.evaluate`.
+
+    Nothing is retrieved from the files that the rows show: an arm with patterns would copy there
+    what the others have to know.
+
+    Args:
+        workspace: The hub's.
+        search: The hub's.
+        open_arms: The arms, over another search.
+        registry: Where ``adapter`` may be.
+        evaluations: Where the result is kept.
+        dataset: A file of held-out rows, or a folder with one.
+        names: The arms to ask.
+        model: What answers, as it is called.
+        adapter: Of the arms that have one.
+        is_local: Whether the model runs in this process, so that its memory is known.
+        n: Rows to draw; 0: all.
+        progress: Hears how many answers are there.
+    """
+    names = list(dict.fromkeys(names))
+    if not names or set(names) - set(ARMS):
+        raise HubError(f"arms {', '.join(names) or 'none'}: there are {', '.join(ARMS)}")
+    path, config = held_out(dataset), workspace.config
+    found = _questions(path)
+    common = {
+        "model": model,
+        "endpoint": "" if is_local else config.generator.endpoint,
+        "settings": config.answering.model_dump(exclude={"adapter"}),
+    }
+    trained: dict[str, Any] = {}
+    if any(name.endswith("adapter") for name in names):
+        digest, folder = _adapter(adapter, registry)
+        trained = {"adapter": digest, "called": adapter}
+        if folder:
+            check_unseen(path, folder)
+    held = {file for question in found.rows for file in question.files}
+    index = {"index": _index(workspace), "files left out": len(held), "dataset": found.sha256}
+    opened = open_arms(functools.partial(unseen, search, held, config.answering.patterns))
+    if missing := [name for name in names if name not in opened.names]:
+        raise HubError(
+            f"there is no arm {', '.join(missing)} here, only {', '.join(opened.names)}: name a "
+            "model under [generator] or as answering.base in hub.toml, and an adapter by --adapter"
+        )
+
+    def arm(name: str) -> Arm:
+        own = trained if name.endswith("adapter") else {}
+        return Arm(
+            name=name,
+            identity={"arm": name} | common | own | (index if name.startswith("rag") else {}),
+            answer=functools.partial(_replies, opened, cast("ArmName", name), is_local),
+            batch=BATCH,
+        )
+
+    arms = [arm(name) for name in names]
+    if trained:
+        proof = arm("base"), arm("adapter")
+        arms = [replace(a, proof=proof) if a.name.endswith("adapter") else a for a in arms]
+    return evaluate_arms(found, arms, config, evaluations, n=n, progress=progress)
+
+
+def evaluate_arms(
+    found: Questions,
     arms: Sequence[Arm],
     config: Config,
     evaluations: Evaluations,
@@ -48,28 +139,15 @@ def evaluate(
     n: int,
     progress: Progress,
 ) -> Evaluated:
-    """Ask every arm, score its answers, and keep them with their page.
-
-    Args:
-        dataset: A file of held-out rows, or a folder with one.
-        arms: Who is asked.
-        config: When an answer is right, and what the gate asks for.
-        evaluations: Where the result is kept, and the answers that were given before.
-        n: Rows to draw; 0: all.
-        progress: Hears how many answers are there.
+    """Ask any arms, score their answers, and keep them with their page.
 
     Raises:
-        HubError: no such file, no row that can be asked, another process is evaluating, an adapter
-            that changes nothing, or the disk is full.
+        HubError: another process is evaluating, an adapter is not shown to be loaded, or the disk
+            is full.
     """
-    from training.errors import TrainingError
-    from training.evaluate import ArmScores, Evaluation, answer_all, judge
-    from training.questions import read_questions, sample
-
     scorers, settings = scorers_of(config), config.evaluation
+    chosen = sample(found.rows, n, seed=settings.seed)
     try:
-        found = read_questions(held_out(dataset))
-        chosen = sample(found.rows, n, seed=settings.seed)
         replies = answer_all(chosen, arms, evaluations.folder, progress=progress)
     except TrainingError as error:
         raise HubError(str(error)) from error
@@ -88,9 +166,8 @@ def evaluate(
     )
     judged = [scores for scores in scored if scores.name == config.gate.arm]
     verdicts = [decide(scores.to_json(), config.gate) for scores in judged]
-    return Evaluated(
-        evaluation=evaluation, verdicts=verdicts, folder=evaluations.save(evaluation, verdicts)
-    )
+    folder = evaluations.save(evaluation, verdicts)
+    return Evaluated(evaluation=evaluation, verdicts=verdicts, folder=folder)
 
 
 def held_out(dataset: Path) -> Path:
@@ -123,3 +200,63 @@ def check_unseen(path: Path, adapter: Path) -> None:
         raise HubError(f"{adapter} does not say what it was trained on: {error}") from error
     if digest(path) in learned:
         raise HubError(f"{path} is what the adapter was trained on: name rows that it never saw")
+
+
+def unseen(search: Search, held: Collection[str], limit: int, query: str) -> list[SearchResult]:
+    """The best hits outside of ``held`` files, each ``source/path``."""
+    for times in WIDER if held else (1,):
+        hits = search(query, limit=limit * times)
+        kept = [h for h in hits if f"{h.pattern.source}/{h.pattern.path}" not in held]
+        if len(kept) >= limit or len(hits) < limit * times:
+            break
+    return [replace(hit, rank=rank) for rank, hit in enumerate(kept[:limit], 1)]
+
+
+def _questions(path: Path) -> Questions:
+    try:
+        return read_questions(path)
+    except TrainingError as error:
+        raise HubError(str(error)) from error
+
+
+def _adapter(reference: str, registry: Registry) -> tuple[str, Path | None]:
+    """The digest of an adapter's content, and its folder; of one that only an endpoint knows, its
+    name there and None."""
+    if not reference:
+        raise HubError("no adapter is named: give --adapter, or answering.adapter in hub.toml")
+    folder = Path(reference).expanduser()
+    if (folder / "adapter_config.json").is_file():
+        return digest_of(listed(folder)), folder
+    try:
+        adapter = registry.get(reference)
+    except HubError:
+        return reference, None
+    return adapter.digest, registry.path(adapter)
+
+
+def _index(workspace: Workspace) -> str:
+    """What a search depends on: the generation, the vectors and the settings."""
+    state = workspace.store.state()
+    return f"{state} {workspace.config.search}"
+
+
+def _replies(
+    arms: Arms, name: ArmName, is_local: bool, conversations: Sequence[Messages]
+) -> list[Reply]:
+    from training.hardware import peak_memory
+
+    asked = [tuple(Message(**turn) for turn in messages) for messages in conversations]
+    answers = arms.batch(asked, name)
+    memory = peak_memory() if is_local else 0
+    return [
+        Reply(
+            text=answer.text,
+            seconds=answer.seconds,
+            tokens=answer.tokens,
+            memory=memory,
+            context=tuple(result.pattern.text for result in answer.sources),
+            complete=answer.complete,
+            error=answer.error,
+        )
+        for answer in answers
+    ]

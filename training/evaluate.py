@@ -34,15 +34,15 @@ class Arm:
 
     ``identity`` is all that decides an answer beside the question, as JSON: model, adapter's
     digest, settings, what is retrieved from. ``answer`` takes conversations, at most ``batch`` at a
-    time, and returns a reply to each. ``without`` is the same arm without its adapter, from which
-    it must differ.
+    time, and returns a reply to each. ``proof`` are two arms, without its adapter and with it: their
+    answers must differ before it is scored.
     """
 
     name: str
     identity: Mapping[str, Any]
     answer: Callable[[Sequence[Messages]], Sequence[Reply]]
     batch: int = 1
-    without: Arm | None = None
+    proof: tuple[Arm, Arm] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,14 +177,14 @@ def answer_all(
     ``folder`` keeps the answers. ``progress`` hears how many of those that were missing are there.
 
     Raises:
-        TrainingError: another process writes to ``folder``, it cannot be written, or an arm does
-            not differ from the one without its adapter.
+        TrainingError: another process writes to ``folder``, it cannot be written, or an arm's
+            adapter is not shown to be loaded.
     """
     with alone(folder):
         answers = Answers(folder)
         for arm in arms:
-            if arm.without:
-                _show_difference(arm, arm.without, questions, answers)
+            if arm.proof:
+                _show_loaded(arm.name, arm.proof, questions, answers)
         missing = {arm.name: _missing(arm, questions, answers) for arm in arms}
         total, done = sum(map(len, missing.values())), 0
         failed: dict[str, Reply] = {}
@@ -226,10 +226,10 @@ def judge(
     return judged
 
 
-def _show_difference(
-    arm: Arm, without: Arm, questions: Sequence[Question], answers: Answers
+def _show_loaded(
+    name: str, proof: tuple[Arm, Arm], questions: Sequence[Question], answers: Answers
 ) -> None:
-    """Ask both the same, alone, until their answers differ.
+    """Ask the arms without and with the adapter the same, alone, until their answers differ.
 
     What else is in a batch can change an answer's last bits, so these are not those of the
     evaluation.
@@ -240,21 +240,22 @@ def _show_difference(
     error = ""
     for question in questions[:PROBES]:
         pair = []
-        for each in (without, arm):
+        for each in proof:
             asked = {_key(each, question, "alone"): question}
             known = answers.get(next(iter(asked)))
             pair.append(known or next(reply for _, reply in _ask(each, asked, answers)))
         if all(reply.complete for reply in pair) and pair[0].text != pair[1].text:
             return
         error = next((reply.error for reply in pair if not reply.complete), error)
+    asked = min(PROBES, len(questions))
     told = (
         f"could not be asked: {error}"
         if error
-        else f"answers {min(PROBES, len(questions))} questions word for word as {without.name} does"
+        else f"answers {asked} questions word for word as {proof[0].name} does"
     )
     raise TrainingError(
-        f"the arm {arm.name} is not scored, for it is not shown that its adapter is loaded: it "
-        f"{told}"
+        f"the arm {name} is not scored, for it is not shown that its adapter is loaded: "
+        f"{proof[1].name} {told}"
     )
 
 
@@ -288,6 +289,8 @@ def _replies(arm: Arm, conversations: list[Messages]) -> list[Reply]:
         if len(replies) != len(conversations):
             raise ValueError(f"{len(replies)} replies to {len(conversations)} questions")
     except Exception as error:  # noqa: BLE001 - an arm is anybody's code: it failed on these rows
+        if len(conversations) > 1:  # the others are not to suffer for one
+            return [reply for each in conversations for reply in _replies(arm, [each])]
         told = str(error) or type(error).__name__
         return [Reply(text="", complete=False, error=told)] * len(conversations)
     return replies

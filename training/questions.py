@@ -25,7 +25,8 @@ ROLES = {"system", "user", "assistant"}
 class Question:
     """What is asked, and ``reference``, an answer that is known to be right.
 
-    ``messages`` end with the user's turn. ``line`` is the row's in its file, from 1.
+    ``messages`` end with the user's turn. ``line`` is the row's in its file, from 1. ``files`` are
+    those that the row shows parts of, where it says so.
     """
 
     id: str
@@ -35,6 +36,7 @@ class Question:
     category: str = UNCLASSIFIED
     task: str = ""
     language: str = ""
+    files: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -112,6 +114,8 @@ def _question(text: bytes, line: int) -> Question:
         raise _UnusableError("turns that do not end in a question and its answer")
     if not turns[-1]["content"].strip():
         raise _UnusableError("a blank answer")
+    origin = row.get("provenance")
+    files = origin.get("files") if isinstance(origin, dict) else None
     asked = hashlib.sha256(json.dumps(turns).encode()).hexdigest()[:16]
     return Question(
         id=_said(row, "id") or asked,
@@ -121,6 +125,7 @@ def _question(text: bytes, line: int) -> Question:
         category=_said(row, "category") or UNCLASSIFIED,
         task=_said(row, "task"),
         language=_said(row, "language").lower(),
+        files=tuple(map(str, files)) if isinstance(files, list) else (),
     )
 
 
