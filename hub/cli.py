@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from hub.commands import answering, app, curation, indexing, tuning
+from hub.commands import answering, app, curation, evaluation, indexing, tuning
 from hub.errors import HubError
 
 
@@ -71,6 +71,8 @@ VERBS = (
     answering.ask,
     answering.compare,
     answering.mcp,
+    evaluation.evaluate,
+    evaluation.gate,
     curation.annotate,
     curation.dedup,
     curation.export,

@@ -34,8 +34,8 @@ class Arm:
 
     ``identity`` is all that decides an answer beside the question, as JSON: model, adapter's
     digest, settings, what is retrieved from. ``answer`` takes conversations, at most ``batch`` at a
-    time, and returns a reply to each. ``proof`` are two arms, without its adapter and with it: their
-    answers must differ before it is scored.
+    time, and returns a reply to each. ``proof`` are two arms, without its adapter and with it, that
+    must differ in an answer before it is scored.
     """
 
     name: str
@@ -247,11 +247,11 @@ def _show_loaded(
         if all(reply.complete for reply in pair) and pair[0].text != pair[1].text:
             return
         error = next((reply.error for reply in pair if not reply.complete), error)
-    asked = min(PROBES, len(questions))
+    number = min(PROBES, len(questions))
     told = (
         f"could not be asked: {error}"
         if error
-        else f"answers {asked} questions word for word as {proof[0].name} does"
+        else f"answers {number} questions word for word as {proof[0].name} does"
     )
     raise TrainingError(
         f"the arm {name} is not scored, for it is not shown that its adapter is loaded: "
