@@ -101,10 +101,12 @@ def decide(scores: Mapping[str, Any], settings: Gate) -> Verdict:
 
 def needed(total: int, threshold: float, by: Literal["share", "lower bound"]) -> int:
     """The fewest of ``total`` rows that reach ``threshold``; one more than there are: none do."""
-    counts = range(total + 1)
-    if by == "share":
-        return next((k for k in counts if k and k / total >= threshold), 0 if not threshold else 1)
-    return next((k for k in counts if wilson(k, total, ONE_SIDED).low >= threshold), total + 1)
+
+    def reaches(passed: int) -> bool:
+        low = passed / total if by == "share" else wilson(passed, total, ONE_SIDED).low
+        return low >= threshold
+
+    return next((k for k in range(total + 1) if total and reaches(k)), total + 1)
 
 
 def _newest(
