@@ -10,8 +10,8 @@ from hub.config import load_config
 from hub.errors import HubError, OtherModelError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
-    from typing import Self
+    from collections.abc import Callable, Collection, Mapping, Sequence
+    from typing import Any, Self
 
     from hub.answering.arms import Arms
     from hub.answering.retriever import PatternRetriever
@@ -29,15 +29,18 @@ if TYPE_CHECKING:
     from hub.dataset.varying import VaryReport
     from hub.evaluating import Evaluated
     from hub.reporting import IndexReport, Progress
+    from hub.runs import Runs
     from hub.search.retrieval import Retriever
     from hub.serving.evaluations import Evaluations
     from hub.serving.gate import Verdict
+    from hub.serving.pushing import PushReport
     from hub.serving.registry import Registry
     from hub.status import Status
     from hub.store.encoders import Encoders
     from hub.tuning.tune import CompareReport, Method, TuneReport
     from hub.types import Generator, Pattern, SearchResult
     from hub.workspace import Workspace
+    from training.export import Exported
 
 T = TypeVar("T")
 ATTEMPTS = 3  # to read, where vectors of another model take the place of those that were read
@@ -512,6 +515,25 @@ class Hub:
             progress=progress or silent,
         )
 
+    def check_row(self, row: Mapping[str, Any]) -> list[Finding]:
+        """What the rules say of one row alone, in their order.
+
+        Raises:
+            HubError: a convention or tokenizer in hub.toml that cannot be used.
+        """
+        from hub.curate.validate import Validator
+
+        workspace = self.workspace
+        return Validator.from_config(workspace.config, workspace.folder).findings(row, 1)
+
+    def last_dataset(self) -> Path:
+        """The folder of the dataset that was built last.
+
+        Raises:
+            HubError: none was.
+        """
+        return self._dataset(None)
+
     def import_examples(self, source: str, *, name: str = "", category: str = "") -> ImportReport:
         """Keep the sound rows of an existing dataset as examples of this hub.
 
@@ -590,6 +612,75 @@ class Hub:
         self._follow_config()
         return compare(self.workspace, self._patterns(), progress=progress or silent)
 
+    def push_adapters(
+        self, reference: str = "", *, repository: str = "", private: bool = True
+    ) -> PushReport:
+        """Send the adapters that wait, or one, to a repository on the Hugging Face Hub.
+
+        Args:
+            reference: Only this adapter; empty: all that were not sent there.
+            repository: ``organisation/name``; by default hub.toml's, under ``[training]``.
+            private: Whether a new repository is.
+
+        Raises:
+            HubError: no repository is named, or the Hub refuses or is not there; what was not sent
+                waits.
+        """
+        from hub.serving.pushing import push
+
+        return push(
+            self.adapters, self._repository(repository), reference=reference, private=private
+        )
+
+    def verify_adapters(
+        self, reference: str = "", *, remote: bool = False, repository: str = ""
+    ) -> dict[str, Sequence[str]]:
+        """What is wrong with one adapter or all, by reference; nothing: every digest is right.
+
+        With ``remote``, what differs on the Hub.
+
+        Raises:
+            HubError: no such adapter, or with ``remote`` as :meth:`push_adapters`.
+        """
+        if not remote:
+            return self.adapters.verify(reference)
+        from hub.serving.pushing import verify_remote
+
+        return verify_remote(self.adapters, self._repository(repository), reference=reference)
+
+    def export_adapter(
+        self, reference: str, out: str | Path, *, form: str, base: str = ""
+    ) -> Exported:
+        """Write an adapter for other programs into the folder ``out``, which must not be there.
+
+        Args:
+            reference: Which adapter; its digests are checked first.
+            out: The new folder.
+            form: "merged", "ollama" or "unsloth"; see :mod:`training.export`.
+            base: Where the base lies now; by default where it lay at training.
+
+        Raises:
+            HubError: no such adapter, a damaged one, or it cannot be written so.
+        """
+        from training.errors import TrainingError
+        from training.export import export
+
+        adapter = self.adapters.get(reference)
+        if wrong := self.adapters.verify(adapter.reference)[adapter.reference]:
+            raise HubError(f"{adapter.reference} is damaged: {'; '.join(wrong)}")
+        try:
+            return export(self.adapters.path(adapter), Path(out), form=form, base=base)
+        except TrainingError as error:
+            raise HubError(str(error)) from error
+
+    def _repository(self, given: str) -> str:
+        if repository := given or self.workspace.config.training.repo:
+            return repository
+        raise HubError(
+            "no repository on the Hub is named: give --repo ORG/NAME, or set repo under [training] "
+            "in hub.toml"
+        )
+
     def _patterns(self) -> list[Pattern]:
         return self._read(
             lambda retriever: [p for page, _ in retriever.store.pages() for p in page]
@@ -663,12 +754,28 @@ class Hub:
     def adapters(self) -> Registry:
         """The adapters that were trained: versions, aliases, what is in production.
 
+        Those of runs that have ended since are taken in first, whoever watched them.
+
         Raises:
             HubError: the registry cannot be read or written.
         """
         from hub.serving.registry import Registry
 
-        return Registry.open(self.workspace.store_folder / "adapters")
+        registry = Registry.open(self.workspace.store_folder / "adapters")
+        self._runs().collect(registry)
+        return registry
+
+    @property
+    def runs(self) -> Runs:
+        """Runs of training; the adapters of finished ones are in the registry by now."""
+        runs = self._runs()
+        runs.collect(self.adapters)
+        return runs
+
+    def _runs(self) -> Runs:
+        from hub.runs import FOLDER, Runs
+
+        return Runs(self.workspace.store_folder / FOLDER, self.workspace.config.training)
 
     @property
     def retriever(self) -> Retriever:

@@ -14,7 +14,16 @@ from typing import Any
 
 import click
 
-from hub.commands import answering, app, curation, evaluation, indexing, tuning
+from hub.commands import (
+    adapters,
+    answering,
+    app,
+    curation,
+    evaluation,
+    indexing,
+    training,
+    tuning,
+)
 from hub.errors import HubError
 
 
@@ -82,6 +91,9 @@ VERBS = (
     curation.validate,
     curation.examples,
     tuning.tune,
+    training.train,
+    training.runs,
+    adapters.adapters,
     curation.history,
     app.ui,
     indexing.forget,

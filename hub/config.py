@@ -157,6 +157,31 @@ class Answering(_Section):
     )
 
 
+class Training(_Section):
+    """What `patternhub train` does where its options say nothing."""
+
+    preset: str = Field(
+        default="llama-3.2-1b-qlora",
+        min_length=1,
+        description="a shipped preset, or a YAML file; scratch-tiny needs no download and no GPU",
+    )
+    base: str = Field(
+        default="",
+        description="base model instead of that of the preset here: a folder, or an id on the Hub",
+    )
+    name: str = Field(
+        default="",
+        pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]{0,95})?$",
+        description="of the adapter; empty: this folder's",
+    )
+    where: Literal["local", "space", "job"] = Field(
+        default="local", description="local, or with Hugging Face: space or job"
+    )
+    repo: str = Field(
+        default="", description="repository on the Hub that adapters are pushed to; empty: none"
+    )
+
+
 class Dataset(_Section):
     """What `patternhub dataset build` makes of the patterns."""
 
@@ -376,6 +401,7 @@ class Config(_Section):
     generator: Generator = Generator()
     answering: Answering = Answering()
     dataset: Dataset = Dataset()
+    training: Training = Training()
     privacy: Privacy = Privacy()
     forbidden: Forbidden = Forbidden()
     conventions: list[Convention] = Field(default=[], description=str(Convention.__doc__))
