@@ -31,6 +31,10 @@ class Tiny(NamedTuple):
 
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # more of them wait for each other over matrices this small
     folder = tmp_path_factory.mktemp("tiny")
     write_rows(folder / "dataset/train.jsonl", rows(COUNT))
     settings: dict[str, Any] = {
@@ -52,5 +56,6 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
     scratch = {"vocabulary": 400, "hidden": 128, "layers": 2, "heads": 4, "steps": 15}
     base = build_base(make_config({**settings, "scratch": scratch}), folder / "base")
     result = train(make_config({**settings, "base": str(base)}))
+    torch.set_num_threads(threads)
     assert result.adapter is not None
     return Tiny(base, result.adapter, folder / "dataset")

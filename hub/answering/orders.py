@@ -8,6 +8,7 @@ not depend on it.
 
 from __future__ import annotations
 
+import functools
 import re
 import unicodedata
 
@@ -18,9 +19,10 @@ _OBJECT = (
 )
 _READER = r"(?:A\.?I\.?|LLMs?|(?:language|AI) models?|(?:AI |coding )?assistants?|(?:chat ?)?bots?)"
 _LINE = r"(?m:^[\s#/*>;\"'`<!-]*)"  # what opens a comment or a string
+TURN = "forges a turn"
 _FORMS: dict[str, str] = {
     "overrides instructions": (
-        r"\b(?:ignor(?:e|ing)|disregard|forget|override|bypass|overlook)\W+(?:\w+\W+){0,4}?"
+        r"\b(?:[il]gnor(?:e|ing)|disregard|forget|override|bypass|overlook)\W+(?:\w+\W+){0,4}?"
         r"(?:all|any|every|the|these|those|your|previous|prior|above|earlier|preceding|system)\W+"
         rf"(?:\w+\W+){{0,4}}?(?:{_OBJECT}|everything|what you were told)\b"
         r"|\b(?:ignore|disregard|forget)\W+(?:everything|anything|all)\W+(?:\w+\W+){0,2}?"
@@ -70,7 +72,7 @@ _FORMS: dict[str, str] = {
         r"|every (?:secret|password)"
         r"|all (?:\w+ )?(?:secrets|passwords|credentials|api keys))"
     ),
-    "forges a turn": (
+    TURN: (
         r"<\|[^|>\n]{1,40}\|>|<\uff5c[^\uff5c\n]{1,40}\uff5c>|\[/?(?:INST|SYS)\]|<</?SYS>>"
         r"|</?(?:start_of_turn|end_of_turn|bos|eos)>"
         rf"|{_LINE}(?:#{{1,4}} ?)?\[?(?:system|assistant|human|user)(?: (?:message|prompt))?\]?:"
@@ -91,33 +93,34 @@ _BREAKABLE = re.compile(
     r"|<(?=/?(?:s|bos|eos|start_of_turn|end_of_turn|unk|pad)>))",
     re.IGNORECASE,
 )
-_SHOWN = {"\n", "\t"}
+_LINE_BREAK = re.compile(r"\s*\n[\s#/*>;]*")
+# Unicode's tag characters spell ASCII that no screen shows; overrides reorder a line.
+_HIDDEN = re.compile("[\U000e0000-\U000e007f\u202a\u202b\u202d\u202e\u2066-\u2068]")
+_UNUSUAL = re.compile(r"[^\n\t -~]")
+_UNSEEN = {"Cc", "Cf", "Cs", "Co"}  # categories
 
 
+@functools.lru_cache(maxsize=4096)
 def orders_in(text: str) -> tuple[str, ...]:
     """In which ways ``text`` reads like orders to an assistant; empty: in none."""
-    hidden = any(_is_tag(char) for char in text)
-    words = re.sub(r"\s*\n[\s#/*>;]*", "\n", plain(text).text) if text else ""
-    joined = words.replace("\n", " ")
+    seen = plain(text).text
+    joined = _LINE_BREAK.sub(" ", seen)  # an order may go over lines of a comment
     found = [
         reason
         for reason, form in _ORDERS.items()
-        if form.search(words) or form.search(joined) or form.search(text)
+        if form.search(joined)
+        or (reason == TURN and form.search(seen))  # which begins a line
+        or (text != seen and form.search(text))
     ]
-    return tuple(found + ["hides text"] * hidden)
+    return tuple(found + ["hides text"] * bool(_HIDDEN.search(text)))
 
 
 def defused(text: str) -> str:
     """``text`` with delimiters and control tokens broken, and characters that nobody sees shown."""
     broken = _BREAKABLE.sub(r"\1\\", text)
-    return "".join(
-        char
-        if char in _SHOWN or unicodedata.category(char) not in {"Cc", "Cf", "Cs", "Co"}
-        else f"\\u{{{ord(char):x}}}"
-        for char in broken.replace("\r\n", "\n").replace("\r", "\n")
-    )
+    return _UNUSUAL.sub(_visible, broken.replace("\r\n", "\n").replace("\r", "\n"))
 
 
-def _is_tag(char: str) -> bool:
-    """Unicode's tag characters spell ASCII that no screen shows; overrides reorder a line."""
-    return 0xE0000 <= ord(char) <= 0xE007F or char in "\u202a\u202b\u202d\u202e\u2066\u2067\u2068"
+def _visible(match: re.Match[str]) -> str:
+    unseen = unicodedata.category(match[0]) in _UNSEEN
+    return f"\\u{{{ord(match[0]):x}}}" if unseen else match[0]
