@@ -27,9 +27,12 @@ if TYPE_CHECKING:
     from hub.dataset.generating import GenerateReport
     from hub.dataset.importing import ImportReport
     from hub.dataset.varying import VaryReport
+    from hub.evaluating import Evaluated
     from hub.reporting import IndexReport, Progress
     from hub.runs import Runs
     from hub.search.retrieval import Retriever
+    from hub.serving.evaluations import Evaluations
+    from hub.serving.gate import Verdict
     from hub.serving.pushing import PushReport
     from hub.serving.registry import Registry
     from hub.status import Status
@@ -191,14 +194,10 @@ class Hub:
         Raises:
             HubError: the model or the adapter is not there, or they do not belong together.
         """
-        from hub.answering.opening import open_arms
-
         self._follow_config()
-        config = self.workspace.config
-        return open_arms(
-            functools.partial(self.search, limit=config.answering.patterns), self._read, config,
-            self._adapter_folder, model=model, adapter=adapter, generator=generator,
-        )  # fmt: skip
+        limit = self.workspace.config.answering.patterns
+        search = functools.partial(self.search, limit=limit)
+        return self._arms(search, model, adapter, generator)
 
     def get(self, id: str) -> Pattern:
         """The pattern with this id, or with the only id that starts so.
@@ -687,6 +686,70 @@ class Hub:
             lambda retriever: [p for page, _ in retriever.store.pages() for p in page]
         )
 
+    def evaluate(
+        self,
+        dataset: str | Path | None = None,
+        *,
+        arms: Sequence[str] = ("base", "rag"),
+        adapter: str = "",
+        model: str = "",
+        n: int = 0,
+        generator: Generator | None = None,
+        progress: Progress | None = None,
+    ) -> Evaluated:
+        """Ask the arms what held-out rows ask, score the answers, and keep them with a page.
+
+        Answers that were given before, by the same arm to the same question, are not asked again.
+
+        Args:
+            dataset: A file of rows, or a folder with test.jsonl; by default what was built last.
+            arms: Of base, rag, adapter and rag+adapter.
+            adapter: As for :meth:`arms`.
+            model: As for :meth:`arms`.
+            n: Rows to draw, each category by its share; 0: all.
+            generator: What answers instead.
+            progress: Called with what is being done and how far it is.
+
+        Raises:
+            HubError: no rows that can be asked, no such arm, another process is evaluating, the
+                adapter is not shown to be loaded or has seen the rows, or the disk is full.
+        """
+        from hub.evaluating import evaluate
+        from hub.reporting import silent
+
+        self._follow_config()
+        config = self.workspace.config
+        called = generator.name if generator else model or config.answering.base
+        named = adapter or config.answering.adapter
+        at_endpoint = bool(config.generator.endpoint) and not config.answering.base
+        return evaluate(
+            self.workspace, self.search,
+            lambda search: self._arms(search, model, named, generator),
+            self.adapters, self.evaluations, dataset=self._dataset(dataset), names=arms,
+            model=called or config.generator.model, adapter=named,
+            is_local=not at_endpoint and generator is None,
+            n=n, progress=progress or silent,
+        )  # fmt: skip
+
+    def gate(self, adapter: str) -> Verdict:
+        """Judge an adapter of the registry by its newest evaluation; the registry keeps it.
+
+        Raises:
+            FailedCheckError: it was not evaluated as it is now: there is no verdict.
+            HubError: there is no such adapter.
+        """
+        from hub.serving.gate import gate
+
+        self._follow_config()
+        return gate(adapter, self.adapters, self.evaluations, self.workspace.config.gate)
+
+    @property
+    def evaluations(self) -> Evaluations:
+        """The evaluations that were finished, the newest first, with their pages."""
+        from hub.serving.evaluations import Evaluations
+
+        return Evaluations(self.workspace.store_folder / "evaluations")
+
     @functools.cached_property
     def adapters(self) -> Registry:
         """The adapters that were trained: versions, aliases, what is in production.
@@ -729,6 +792,20 @@ class Hub:
             except OtherModelError:
                 self._retriever = _retriever_of(self._readable())
         return use(self.retriever)
+
+    def _arms(
+        self,
+        search: Callable[..., list[SearchResult]],
+        model: str,
+        adapter: str | None,
+        generator: Generator | None,
+    ) -> Arms:
+        from hub.answering.opening import open_arms
+
+        return open_arms(
+            search, self._read, self.workspace.config, self._adapter_folder,
+            model=model, adapter=adapter, generator=generator,
+        )  # fmt: skip
 
     def _adapter_folder(self, reference: str) -> Path:
         """Where the registry keeps an adapter."""
