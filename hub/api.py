@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from hub.dataset.importing import ImportReport
     from hub.dataset.varying import VaryReport
     from hub.reporting import IndexReport, Progress
+    from hub.runs import Runs
     from hub.search.retrieval import Retriever
     from hub.serving.pushing import PushReport
     from hub.serving.registry import Registry
@@ -634,12 +635,28 @@ class Hub:
     def adapters(self) -> Registry:
         """The adapters that were trained: versions, aliases, what is in production.
 
+        Those of runs that have ended since are taken in first, whoever watched them.
+
         Raises:
             HubError: the registry cannot be read or written.
         """
         from hub.serving.registry import Registry
 
-        return Registry.open(self.workspace.store_folder / "adapters")
+        registry = Registry.open(self.workspace.store_folder / "adapters")
+        self._runs().collect(registry)
+        return registry
+
+    @property
+    def runs(self) -> Runs:
+        """Runs of training; the adapters of finished ones are in the registry by now."""
+        runs = self._runs()
+        runs.collect(self.adapters)
+        return runs
+
+    def _runs(self) -> Runs:
+        from hub.runs import FOLDER, Runs
+
+        return Runs(self.workspace.store_folder / FOLDER, self.workspace.config.training)
 
     @property
     def retriever(self) -> Retriever:

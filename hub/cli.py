@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from hub.commands import adapters, app, curation, indexing, tuning
+from hub.commands import adapters, app, curation, indexing, training, tuning
 from hub.errors import HubError
 
 
@@ -77,6 +77,8 @@ VERBS = (
     curation.validate,
     curation.examples,
     tuning.tune,
+    training.train,
+    training.runs,
     adapters.adapters,
     curation.history,
     app.ui,

@@ -132,10 +132,13 @@ class Training(_Section):
         description="a shipped preset, or a YAML file; scratch-tiny needs no download and no GPU",
     )
     base: str = Field(
-        default="", description="base model, a folder or an id on the Hub; empty: the preset's"
+        default="",
+        description="base model instead of that of the preset here: a folder, or an id on the Hub",
     )
     name: str = Field(
-        default="", pattern=r"^[a-z0-9-]*$", description="of the adapter; empty: this folder's"
+        default="",
+        pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]{0,95})?$",
+        description="of the adapter; empty: this folder's",
     )
     where: Literal["local", "space", "job"] = Field(
         default="local", description="local, or with Hugging Face: space or job"

@@ -140,6 +140,7 @@ def adapter_folder(
     made = {
         "base": base,
         "config": {"base": base, "train": {"epochs": 4}},
+        "dataset": data,
         "data": [{"path": "out/train.jsonl", "sha256": data}],
         "metrics": {"loss": 1.5},
         "step": step,
