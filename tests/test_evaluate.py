@@ -479,5 +479,5 @@ def test_an_arm_without_patterns_needs_no_index(tmp_path: Path) -> None:
     hub = Hub.open(tmp_path, encoders=word_encoders())
     done = hub.evaluate(path, arms=["base"], generator=Words())
     assert done.evaluation.arms[0].overall == (2, 2)
-    with pytest.raises(HubError, match="not scored.*words answers as without"):
+    with pytest.raises(HubError, match=r"not scored.*words answers as without"):
         hub.evaluate(path, arms=["adapter"], adapter="served", generator=Words())
