@@ -14,7 +14,16 @@ from typing import Any
 
 import click
 
-from hub.commands import answering, app, curation, indexing, tuning
+from hub.commands import (
+    adapters,
+    answering,
+    app,
+    curation,
+    evaluation,
+    indexing,
+    training,
+    tuning,
+)
 from hub.errors import HubError
 
 
@@ -71,6 +80,8 @@ VERBS = (
     answering.ask,
     answering.compare,
     answering.mcp,
+    evaluation.evaluate,
+    evaluation.gate,
     curation.annotate,
     curation.dedup,
     curation.export,
@@ -80,6 +91,9 @@ VERBS = (
     curation.validate,
     curation.examples,
     tuning.tune,
+    training.train,
+    training.runs,
+    adapters.adapters,
     curation.history,
     app.ui,
     indexing.forget,

@@ -38,7 +38,9 @@ def asking(repository: str) -> Iterator[None]:
         status = error.response.status_code
         why = WAYS_OUT.get(status, "try again; nothing on this machine has changed")
         raise HubError(f"the Hub refuses {repository} ({status}): {why}. {error}") from error
-    except (httpx2.HTTPError, OSError) as error:
+    except (httpx2.HTTPError, OSError, RuntimeError) as error:  # hf_xet raises RuntimeErrors
+        if isinstance(error, NotImplementedError | RecursionError):
+            raise
         raise HubError(
             f"the Hub cannot be reached, or hung up: {error}; run the same command again"
         ) from error

@@ -32,6 +32,16 @@ def git_digest(content: bytes) -> str:
     return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
 
 
+def entry(path: str, content: bytes) -> dict[str, Any]:
+    """A file in a listing; weights are large files, which the Hub knows by another digest."""
+    about = {"type": "file", "path": path, "oid": git_digest(content), "size": len(content)}
+    if path.endswith(".safetensors"):
+        about["oid"] = git_digest(b"pointer")
+        sha256 = hashlib.sha256(content).hexdigest()
+        about["lfs"] = {"oid": sha256, "size": len(content), "pointerSize": 134}
+    return about
+
+
 @dataclass
 class FakeHub:
     """What was sent, and what to answer instead: ``failures`` are used up one a commit."""
@@ -170,11 +180,8 @@ def _handler(state: FakeHub) -> type[BaseHTTPRequestHandler]:
                 ]
                 self.answer({"files": files})
             elif verb in ("tree", "revision"):
-                listed = [
-                    {"type": "file", "path": path, "oid": git_digest(content), "size": len(content)}
-                    for path, content in state.files[name].items()
-                ]
-                names = [{"rfilename": entry["path"]} for entry in listed]
+                listed = [entry(path, content) for path, content in state.files[name].items()]
+                names = [{"rfilename": file["path"]} for file in listed]
                 about = {"id": name, "sha": f"{OID}{state.commits}", "siblings": names}
                 self.answer(listed if verb == "tree" else about)
             elif verb == "commit":

@@ -175,7 +175,7 @@ def test_a_row_whose_folder_is_gone_is_reported(made: Path, home: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "step", ["os.fsync", "hub.serving.registry._enter", "hub.serving.models.write"]
+    "step", ["os.fsync", "hub.serving.index.enter", "hub.serving.models.write"]
 )
 def test_a_process_that_is_killed_before_any_step_loses_nothing(
     made: Path, tmp_path: Path, step: str
@@ -209,7 +209,7 @@ def test_a_folder_that_was_renamed_without_its_row_is_adopted_under_its_name(
     made: Path, home: Path
 ) -> None:
     def work() -> None:
-        killed_before("hub.serving.registry._enter", 0)
+        killed_before("hub.serving.index.enter", 0)
         Registry.open(home).take(made, name="team", run="run-7")
 
     assert os.WIFSIGNALED(in_child(work))

@@ -18,21 +18,21 @@ import re
 import shutil
 import sqlite3
 from contextlib import closing, contextmanager, suppress
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
 from hub.errors import FailedCheckError, HubError
-from hub.serving import models
-from hub.serving.folder import TAKEN, copy, damage, digest_of, listed, origin, problems, sync
+from hub.serving import index, models
+from hub.serving.folder import TAKEN, copy, damage, digest_of, listed, problems, sync
 from hub.store.sqlite import Database
-from hub.types import Adapter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
     from typing import Self
+
+    from hub.types import Adapter
 
 INDEX, LOCK = "index.db", ".lock"
 PARTIAL = ".taking-"
@@ -40,28 +40,7 @@ PRODUCTION, CANDIDATE = "production", "candidate"
 VERSION = re.compile(r"(0|[1-9]\d{0,8})(\.(0|[1-9]\d{0,8})){2}")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 FOLDER = re.compile(r"[0-9a-f]{64}")
-COLUMNS = "digest, name, version, base, dataset, config, metrics, created, parent, run, verdict"
 SHORTEST = 6  # characters of a digest that name an adapter
-
-_SCHEMA = """
-PRAGMA synchronous=FULL;
-CREATE TABLE IF NOT EXISTS adapter (
-    id INTEGER PRIMARY KEY, digest TEXT UNIQUE NOT NULL, name TEXT NOT NULL, version TEXT NOT NULL,
-    base TEXT NOT NULL, dataset TEXT NOT NULL, config TEXT NOT NULL, metrics TEXT NOT NULL,
-    created TEXT NOT NULL, parent TEXT NOT NULL, run TEXT NOT NULL, verdict TEXT NOT NULL,
-    UNIQUE (name, version)
-);
-CREATE TABLE IF NOT EXISTS alias (
-    name TEXT, alias TEXT, digest TEXT NOT NULL, PRIMARY KEY (name, alias)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS promotion (
-    id INTEGER PRIMARY KEY, name TEXT NOT NULL, digest TEXT NOT NULL, at TEXT NOT NULL,
-    reason TEXT NOT NULL, undone TEXT NOT NULL
-);
-CREATE TABLE IF NOT EXISTS push (
-    digest TEXT, repository TEXT, at TEXT NOT NULL, PRIMARY KEY (digest, repository)
-) WITHOUT ROWID;
-"""
 
 
 class Registry:
@@ -94,7 +73,7 @@ class Registry:
         Raises:
             HubError: it is no adapter, is not as it was saved, or cannot be kept here.
         """
-        _check_name(name)
+        check_name(name)
         if version and not VERSION.fullmatch(version):
             raise HubError(f"{version!r} is no semantic version, such as 1.2.0")
         files = listed(adapter)
@@ -104,17 +83,17 @@ class Registry:
         with self._changing() as db:
             target = self.folder / digest
             if damage(target, digest):
-                taken = {"name": name, "version": version, "run": run, "created": _now()}
+                taken = {"name": name, "version": version, "run": run, "created": index.now()}
                 self._place(adapter, files, target, taken)
-            _enter(db, target)
+            index.enter(db, target)
         return self.get(digest)
 
     def list(self, name: str = "") -> list[Adapter]:
         """All adapters, or those of one name, the oldest version first."""
-        rows = self._rows(f"SELECT {COLUMNS} FROM adapter WHERE ? IN ('', name)", (name,))
+        rows = self._rows(f"SELECT {index.COLUMNS} FROM adapter WHERE ? IN ('', name)", (name,))
         aliases = self._rows("SELECT digest, alias FROM alias ORDER BY alias")
-        found = [_adapter(row, tuple(a for d, a in aliases if d == row[0])) for row in rows]
-        return sorted(found, key=lambda adapter: (adapter.name, _numbers(adapter.version)))
+        found = [index.adapter_of(row, tuple(a for d, a in aliases if d == row[0])) for row in rows]
+        return sorted(found, key=lambda adapter: (adapter.name, index.numbers(adapter.version)))
 
     def get(self, reference: str) -> Adapter:
         """The adapter that ``name`` (its newest version), ``name@version``, ``name@alias`` or the
@@ -166,13 +145,13 @@ class Registry:
         Raises:
             HubError: ``alias`` is "production", which :meth:`promote` alone gives, or no name.
         """
-        _check_name(alias)
+        check_name(alias)
         if alias == PRODUCTION:
             raise HubError(f"{PRODUCTION!r} is given by `patternhub adapters promote` alone")
         if alias[0].isdigit():
             raise HubError(f"the alias {alias!r} could be a version: begin it with a letter")
         with self._changing() as db:
-            _point(db, adapter.name, alias, adapter.digest)
+            index.point(db, adapter.name, alias, adapter.digest)
 
     def set_verdict(self, adapter: Adapter, verdict: dict[str, Any]) -> None:
         """Keep what the gate says; ``verdict["passed"]`` decides whether it may be promoted."""
@@ -199,13 +178,13 @@ class Registry:
         self._require_whole(adapter)
         if PRODUCTION not in adapter.aliases:
             with self._changing() as db:
-                values = (adapter.name, adapter.digest, _now(), reason.strip())
+                values = (adapter.name, adapter.digest, index.now(), reason.strip())
                 db.execute(
                     "INSERT INTO promotion (name, digest, at, reason, undone) "
                     "VALUES (?, ?, ?, ?, '')",
                     values,
                 )
-                _point(db, adapter.name, PRODUCTION, adapter.digest)
+                index.point(db, adapter.name, PRODUCTION, adapter.digest)
         return self.get(adapter.digest)
 
     def rollback(self, name: str) -> Adapter:
@@ -220,8 +199,10 @@ class Registry:
         before = self.get(standing[-2]["digest"])
         self._require_whole(before)
         with self._changing() as db:
-            db.execute("UPDATE promotion SET undone = ? WHERE id = ?", (_now(), standing[-1]["id"]))
-            _point(db, name, PRODUCTION, before.digest)
+            db.execute(
+                "UPDATE promotion SET undone = ? WHERE id = ?", (index.now(), standing[-1]["id"])
+            )
+            index.point(db, name, PRODUCTION, before.digest)
         return self.get(before.digest)
 
     def promotions(self, name: str) -> Sequence[dict[str, Any]]:
@@ -238,7 +219,7 @@ class Registry:
     def note_pushed(self, adapter: Adapter, repository: str) -> None:
         """Remember that a repository on the Hub has an adapter."""
         with self._changing() as db:
-            values = (adapter.digest, repository, _now())
+            values = (adapter.digest, repository, index.now())
             db.execute("INSERT OR REPLACE INTO push VALUES (?, ?, ?)", values)
 
     def _require_whole(self, adapter: Adapter) -> None:
@@ -273,9 +254,9 @@ class Registry:
                     shutil.rmtree(left, ignore_errors=True)
                 known = {digest for (digest,) in db.execute("SELECT digest FROM adapter")}
                 stray = [self.folder / digest for digest in self._folders() - known]
-                for folder in sorted(stray, key=lambda f: (_taken(f)["created"], f.name)):
+                for folder in sorted(stray, key=lambda f: (index.taken_as(f)["created"], f.name)):
                     with suppress(HubError):  # verify() names it
-                        _enter(db, folder)
+                        index.enter(db, folder)
         except Timeout:
             return  # another process is writing: it leaves everything as it should be
 
@@ -304,7 +285,7 @@ class Registry:
 
     def _index(self) -> closing[Database]:
         way_out = f"delete it; the adapters in {self.folder} get another, without their aliases"
-        return closing(Database(self.folder / INDEX, _SCHEMA, way_out=way_out))
+        return closing(Database(self.folder / INDEX, index.SCHEMA, way_out=way_out))
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -319,78 +300,14 @@ class Registry:
             ) from error
 
 
-def _enter(db: sqlite3.Connection, folder: Path) -> None:
-    """A row for a folder that has none, as the next version of the name it was taken in under.
+def check_name(name: str) -> None:
+    """Refuse what cannot name an adapter.
 
     Raises:
-        HubError: the folder is not the whole adapter that its name says.
+        HubError: it has other characters, or too many.
     """
-    if db.execute("SELECT 1 FROM adapter WHERE digest = ?", (folder.name,)).fetchone():
-        return
-    if wrong := damage(folder, folder.name):
-        raise HubError(f"{folder} is not what was saved: {'; '.join(wrong)}")
-    made, taken = origin(folder), _taken(folder)
-    query = "SELECT version, base, dataset, digest FROM adapter WHERE name = ?"
-    others = sorted((_numbers(v), *rest) for v, *rest in db.execute(query, (taken["name"],)))
-    version = _numbers(taken["version"]) if taken["version"] else ()
-    if not version or version in {other[0] for other in others}:
-        version = _next_version(others[-1], made) if others else (0, 1, 0)
-    before = [other for other in others if other[0] < version]
-    row = (
-        folder.name,
-        taken["name"],
-        ".".join(map(str, version)),
-        made["base"],
-        made["dataset"],
-        json.dumps(made["config"], ensure_ascii=False),
-        json.dumps(made["metrics"]),
-        taken["created"],
-        before[-1][3] if before else "",
-        taken["run"],
-        "",
-    )
-    db.execute(f"INSERT INTO adapter ({COLUMNS}) VALUES ({', '.join('?' * len(row))})", row)
-
-
-def _next_version(newest: Sequence[Any], made: dict[str, Any]) -> tuple[int, ...]:
-    (major, minor, patch), base, dataset, _digest = newest
-    if (base, dataset) != (made["base"], made["dataset"]):
-        return major, minor + 1, 0
-    return major, minor, patch + 1
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(map(int, version.split(".")))
-
-
-def _point(db: sqlite3.Connection, name: str, alias: str, digest: str) -> None:
-    db.execute("INSERT OR REPLACE INTO alias VALUES (?, ?, ?)", (name, alias, digest))
-
-
-def _adapter(row: Sequence[str], aliases: tuple[str, ...]) -> Adapter:
-    fields: dict[str, Any] = dict(zip(COLUMNS.split(", "), row, strict=True))
-    for name in ("config", "metrics"):
-        fields[name] = json.loads(fields[name])
-    fields["verdict"] = json.loads(fields["verdict"]) if fields["verdict"] else None
-    return Adapter(**fields, aliases=aliases)
-
-
-def _taken(folder: Path) -> dict[str, str]:
-    """Under which name a folder was taken in; one that was put there by hand says nothing."""
-    try:
-        taken = json.loads((folder / TAKEN).read_text(encoding="utf-8"))
-        return {key: str(taken[key]) for key in ("name", "version", "run", "created")}
-    except (OSError, ValueError, KeyError, TypeError):
-        return {"name": "found", "version": "", "run": "", "created": _now()}
-
-
-def _check_name(name: str) -> None:
     if not NAME.fullmatch(name):
         raise HubError(
             f"{name!r} cannot name an adapter: letters, digits, dots, hyphens and underscores, "
             "a letter or digit first"
         )
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="microseconds")
