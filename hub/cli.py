@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from hub.commands import curation, indexing, tuning
+from hub.commands import adapters, app, curation, indexing, tuning
 from hub.errors import HubError
 
 
@@ -77,7 +77,9 @@ VERBS = (
     curation.validate,
     curation.examples,
     tuning.tune,
+    adapters.adapters,
     curation.history,
+    app.ui,
     indexing.forget,
     indexing.doctor,
 )

@@ -123,6 +123,28 @@ class Generator(_Section):
     timeout: float = Field(default=120, gt=0, description="seconds that one answer may take")
 
 
+class Training(_Section):
+    """What `patternhub train` does where its options say nothing."""
+
+    preset: str = Field(
+        default="llama-3.2-1b-qlora",
+        min_length=1,
+        description="a shipped preset, or a YAML file; scratch-tiny needs no download and no GPU",
+    )
+    base: str = Field(
+        default="", description="base model, a folder or an id on the Hub; empty: the preset's"
+    )
+    name: str = Field(
+        default="", pattern=r"^[a-z0-9-]*$", description="of the adapter; empty: this folder's"
+    )
+    where: Literal["local", "space", "job"] = Field(
+        default="local", description="local, or with Hugging Face: space or job"
+    )
+    repo: str = Field(
+        default="", description="repository on the Hub that adapters are pushed to; empty: none"
+    )
+
+
 class Dataset(_Section):
     """What `patternhub dataset build` makes of the patterns."""
 
@@ -298,6 +320,7 @@ class Config(_Section):
     search: Search = Search()
     generator: Generator = Generator()
     dataset: Dataset = Dataset()
+    training: Training = Training()
     privacy: Privacy = Privacy()
     forbidden: Forbidden = Forbidden()
     conventions: list[Convention] = Field(default=[], description=str(Convention.__doc__))

@@ -5,7 +5,7 @@ Nothing heavy is imported here: indexers, search and tests all start from this m
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
@@ -121,6 +121,43 @@ class Change:
     body: str
     intent: str
     commit: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adapter:
+    """A LoRA adapter in the registry; ``digest`` is its content's and names its folder.
+
+    ``version`` is semantic, ``base`` the model's folder or id, ``dataset`` the digest of the rows
+    it learned from, ``created`` ISO 8601 in UTC. ``parent`` is the digest of the version before it,
+    or empty. ``verdict`` is the gate's, with "passed" true or false; None: not judged yet.
+    """
+
+    digest: str
+    name: str
+    version: str
+    base: str
+    dataset: str
+    config: dict[str, Any]
+    metrics: dict[str, float]
+    created: str
+    parent: str = ""
+    run: str = ""
+    verdict: dict[str, Any] | None = None
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def reference(self) -> str:
+        """``name@version``."""
+        return f"{self.name}@{self.version}"
+
+    @property
+    def passed(self) -> bool:
+        """Whether the gate let it pass."""
+        return self.verdict is not None and self.verdict.get("passed") is True
+
+    def to_json(self) -> dict[str, Any]:
+        """The adapter as the command line prints it."""
+        return {"reference": self.reference} | asdict(self)
 
 
 CHUNK_FIELDS = tuple(f.name for f in fields(Chunk))
