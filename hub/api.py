@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from hub.config import load_config
 from hub.errors import HubError, OtherModelError
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
     from typing import Any, Self
 
+    from hub.answering.arms import Arms
+    from hub.answering.retriever import PatternRetriever
     from hub.config import Mode, Tier
     from hub.curate.annotate import AnnotateReport
     from hub.curate.duplicates import DuplicatesReport
@@ -25,8 +27,12 @@ if TYPE_CHECKING:
     from hub.dataset.generating import GenerateReport
     from hub.dataset.importing import ImportReport
     from hub.dataset.varying import VaryReport
+    from hub.evaluating import Evaluated
     from hub.reporting import IndexReport, Progress
+    from hub.runs import Runs
     from hub.search.retrieval import Retriever
+    from hub.serving.evaluations import Evaluations
+    from hub.serving.gate import Verdict
     from hub.serving.pushing import PushReport
     from hub.serving.registry import Registry
     from hub.status import Status
@@ -161,6 +167,37 @@ class Hub:
                 filters=filters,
             )
         )
+
+    def as_retriever(self, **options: Any) -> PatternRetriever:
+        """This hub as a retriever of LlamaIndex; ``options`` are those of :meth:`search`.
+
+        Raises:
+            MissingExtraError: LlamaIndex is not installed.
+        """
+        from hub.answering.opening import retriever_of
+
+        return retriever_of(functools.partial(self.search, **options))
+
+    def arms(
+        self, *, model: str = "", adapter: str | None = None, generator: Generator | None = None
+    ) -> Arms:
+        """What answers questions: base, rag, adapter, rag+adapter, as far as there is a model and
+        an adapter.
+
+        Args:
+            model: At the endpoint under ``[generator]``, or the folder or id of a base on this
+                machine; by default as ``[answering]`` says.
+            adapter: In the registry, a folder, or as the endpoint calls it; by default as
+                ``[answering]`` says.
+            generator: What answers instead.
+
+        Raises:
+            HubError: the model or the adapter is not there, or they do not belong together.
+        """
+        self._follow_config()
+        limit = self.workspace.config.answering.patterns
+        search = functools.partial(self.search, limit=limit)
+        return self._arms(search, model, adapter, generator)
 
     def get(self, id: str) -> Pattern:
         """The pattern with this id, or with the only id that starts so.
@@ -377,7 +414,7 @@ class Hub:
         self._follow_config()
         settings = self.workspace.config.generator
         settings = settings.model_copy(update={"model": model or settings.model})
-        asked = generator or EndpointGenerator(settings)
+        asked = generator or EndpointGenerator(settings, self.workspace.config.privacy)
         return self._read(
             lambda retriever: augment(
                 self.workspace, retriever, asked, category=category, limit=limit, jobs=jobs,
@@ -649,16 +686,96 @@ class Hub:
             lambda retriever: [p for page, _ in retriever.store.pages() for p in page]
         )
 
+    def evaluate(
+        self,
+        dataset: str | Path | None = None,
+        *,
+        arms: Sequence[str] = ("base", "rag"),
+        adapter: str = "",
+        model: str = "",
+        n: int = 0,
+        generator: Generator | None = None,
+        progress: Progress | None = None,
+    ) -> Evaluated:
+        """Ask the arms what held-out rows ask, score the answers, and keep them with a page.
+
+        Answers that were given before, by the same arm to the same question, are not asked again.
+
+        Args:
+            dataset: A file of rows, or a folder with test.jsonl; by default what was built last.
+            arms: Of base, rag, adapter and rag+adapter.
+            adapter: As for :meth:`arms`.
+            model: As for :meth:`arms`.
+            n: Rows to draw, each category by its share; 0: all.
+            generator: What answers instead.
+            progress: Called with what is being done and how far it is.
+
+        Raises:
+            HubError: no rows that can be asked, no such arm, another process is evaluating, the
+                adapter is not shown to be loaded or has seen the rows, or the disk is full.
+        """
+        from hub.evaluating import evaluate
+        from hub.reporting import silent
+
+        self._follow_config()
+        config = self.workspace.config
+        called = generator.name if generator else model or config.answering.base
+        named = adapter or config.answering.adapter
+        at_endpoint = bool(config.generator.endpoint) and not config.answering.base
+        return evaluate(
+            self.workspace, self.search,
+            lambda search: self._arms(search, model, named, generator),
+            self.adapters, self.evaluations, dataset=self._dataset(dataset), names=arms,
+            model=called or config.generator.model, adapter=named,
+            is_local=not at_endpoint and generator is None,
+            n=n, progress=progress or silent,
+        )  # fmt: skip
+
+    def gate(self, adapter: str) -> Verdict:
+        """Judge an adapter of the registry by its newest evaluation; the registry keeps it.
+
+        Raises:
+            FailedCheckError: it was not evaluated as it is now: there is no verdict.
+            HubError: there is no such adapter.
+        """
+        from hub.serving.gate import gate
+
+        self._follow_config()
+        return gate(adapter, self.adapters, self.evaluations, self.workspace.config.gate)
+
+    @property
+    def evaluations(self) -> Evaluations:
+        """The evaluations that were finished, the newest first, with their pages."""
+        from hub.serving.evaluations import Evaluations
+
+        return Evaluations(self.workspace.store_folder / "evaluations")
+
     @functools.cached_property
     def adapters(self) -> Registry:
         """The adapters that were trained: versions, aliases, what is in production.
+
+        Those of runs that have ended since are taken in first, whoever watched them.
 
         Raises:
             HubError: the registry cannot be read or written.
         """
         from hub.serving.registry import Registry
 
-        return Registry.open(self.workspace.store_folder / "adapters")
+        registry = Registry.open(self.workspace.store_folder / "adapters")
+        self._runs().collect(registry)
+        return registry
+
+    @property
+    def runs(self) -> Runs:
+        """Runs of training; the adapters of finished ones are in the registry by now."""
+        runs = self._runs()
+        runs.collect(self.adapters)
+        return runs
+
+    def _runs(self) -> Runs:
+        from hub.runs import FOLDER, Runs
+
+        return Runs(self.workspace.store_folder / FOLDER, self.workspace.config.training)
 
     @property
     def retriever(self) -> Retriever:
@@ -675,6 +792,24 @@ class Hub:
             except OtherModelError:
                 self._retriever = _retriever_of(self._readable())
         return use(self.retriever)
+
+    def _arms(
+        self,
+        search: Callable[..., list[SearchResult]],
+        model: str,
+        adapter: str | None,
+        generator: Generator | None,
+    ) -> Arms:
+        from hub.answering.opening import open_arms
+
+        return open_arms(
+            search, self._read, self.workspace.config, self._adapter_folder,
+            model=model, adapter=adapter, generator=generator,
+        )  # fmt: skip
+
+    def _adapter_folder(self, reference: str) -> Path:
+        """Where the registry keeps an adapter."""
+        return self.adapters.path(self.adapters.get(reference))
 
     def _dataset(self, folder: str | Path | None) -> Path:
         """The dataset in ``folder``; None is what was built last."""

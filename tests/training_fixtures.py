@@ -140,7 +140,7 @@ def adapter_folder(
     made = {
         "base": base,
         "config": {"base": base, "train": {"epochs": 4}},
-        "data": [{"path": "out/train.jsonl", "sha256": data}],
+        "dataset": data,
         "metrics": {"loss": 1.5},
         "step": step,
     }

@@ -83,18 +83,16 @@ def damage(folder: Path, digest: str) -> list[str]:
 def origin(folder: Path) -> dict[str, Any]:
     """What ``training.json`` says of base, config, metrics and dataset.
 
-    The dataset's digest is that of the files that were read, with their names.
+    The dataset's digest is that of the manifest of its build.
 
     Raises:
         HubError: it cannot be read, or says something else.
     """
     try:
         made = json.loads((folder / ORIGIN).read_text(encoding="utf-8"))
-        read = [(str(part["path"]), str(part["sha256"])) for part in made["data"]]
-        lines = "".join(f"{sha256}  {PurePosixPath(path).name}\n" for path, sha256 in read)
         return {
             "base": str(made["base"]),
-            "dataset": hashlib.sha256(lines.encode()).hexdigest(),
+            "dataset": str(made["dataset"]),
             "config": dict(made["config"]),
             "metrics": dict(made["metrics"]),
         }

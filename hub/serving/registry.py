@@ -73,7 +73,7 @@ class Registry:
         Raises:
             HubError: it is no adapter, is not as it was saved, or cannot be kept here.
         """
-        _check_name(name)
+        check_name(name)
         if version and not VERSION.fullmatch(version):
             raise HubError(f"{version!r} is no semantic version, such as 1.2.0")
         files = listed(adapter)
@@ -145,7 +145,7 @@ class Registry:
         Raises:
             HubError: ``alias`` is "production", which :meth:`promote` alone gives, or no name.
         """
-        _check_name(alias)
+        check_name(alias)
         if alias == PRODUCTION:
             raise HubError(f"{PRODUCTION!r} is given by `patternhub adapters promote` alone")
         if alias[0].isdigit():
@@ -300,7 +300,12 @@ class Registry:
             ) from error
 
 
-def _check_name(name: str) -> None:
+def check_name(name: str) -> None:
+    """Refuse what cannot name an adapter.
+
+    Raises:
+        HubError: it has other characters, or too many.
+    """
     if not NAME.fullmatch(name):
         raise HubError(
             f"{name!r} cannot name an adapter: letters, digits, dots, hyphens and underscores, "
