@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from hub.curate.gaps import Gap
     from hub.dataset.build import BuildReport
     from hub.dataset.checking import ValidationReport
-    from hub.dataset.export import ExportReport
     from hub.dataset.filling import Filled
     from hub.dataset.generating import GenerateReport
     from hub.dataset.importing import ImportReport
@@ -88,9 +87,9 @@ def duplicates_text(report: DuplicatesReport, *, limit: int) -> str:
         f"{len(report.clusters)} clusters: {counted(report.levels())}"
     )
     if report.applied:
-        lines.append(f"exports and datasets leave them out, until {report.applied} is deleted")
+        lines.append(f"datasets leave them out, until {report.applied} is deleted")
     elif report.dropped:
-        lines.append("`patternhub dedup --apply` leaves them out of exports and datasets")
+        lines.append("`patternhub dedup --apply` leaves them out of datasets")
     return "\n".join(lines)
 
 
@@ -106,18 +105,6 @@ def _cluster_lines(cluster: Cluster) -> list[str]:
 
 def _named(pattern: Pattern) -> str:
     return one_line(f"{pattern.source}/{pattern.location} {pattern.kind} {pattern.symbol}")
-
-
-def export_summary(report: ExportReport) -> str:
-    """What was written, left out and replaced; every row that a forbidden term dropped."""
-    lines = [f"wrote {report.written} examples to {report.path}"]
-    for title, counts in (("left out", report.left_out), ("replaced", report.redacted)):
-        lines += [f"  {title} {count:6}  {reason}" for reason, count in counts.most_common()]
-    lines += [
-        one_line(f"  forbidden: {row.source}: {row.location}: {row.term}")
-        for row in report.forbidden
-    ]
-    return "\n".join(lines)
 
 
 def gaps_text(gaps: list[Gap]) -> str:
