@@ -137,7 +137,7 @@ def vary_summary(report: VaryReport) -> str:
 
 def filled_text(filled: list[Filled]) -> str:
     """A line for each gap: how much of it the next build fills, and what stays short."""
-    lines = [f"{len(filled)} gaps; the next `patternhub dataset build` has, before its checks:"]
+    lines = [f"{len(filled)} gaps; the next `patternhub dataset build` has, before it balances:"]
     for gap in filled:
         what = " ".join(filter(None, (gap.category, gap.task, gap.language)))
         short = f"; {gap.shortfall} short" if gap.shortfall else ""
@@ -155,8 +155,10 @@ def filled_text(filled: list[Filled]) -> str:
 def build_summary(report: BuildReport) -> str:
     """What was built, what each step dropped, and what is short."""
     sides = ", ".join(f"{side} {count}" for side, count in report.rows.items() if count)
+    stale = [one_line(f"  stale      {source}: {what}") for source, what in report.stale.items()]
+    stale += ["  `patternhub index` first, and the dataset has it"] if stale else []
     if report.unchanged:
-        return f"{report.out} is up to date: {sides}"
+        return "\n".join([f"{report.out} is up to date: {sides}", *stale])
     lines = [
         f"wrote {sum(report.rows.values())} examples to {report.out}: {sides}",
         f"  updated    {report.added + report.changed + report.removed} examples: "
@@ -171,11 +173,12 @@ def build_summary(report: BuildReport) -> str:
         ]
     lines += [f"  private      {count:7} found: {kind}" for kind, count in report.private.items()]
     for what, short in (
+        ("rows to its share", report.side_shortfall),
         ("test rows", report.test_shortfall),
         ("examples to its floor", report.floor_shortfall),
     ):
         lines += [f"  short of     {count:7} {what}: {name}" for name, count in short.items()]
-    return "\n".join([*lines, f"read {report.out}/report.html"])
+    return "\n".join([*lines, *stale, f"read {report.out}/report.html"])
 
 
 def publish_summary(report: PublishReport, *, sent: bool) -> str:
