@@ -10,7 +10,7 @@ from hub.config import load_config
 from hub.errors import HubError, OtherModelError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from typing import Self
 
     from hub.config import Mode, Tier
@@ -123,6 +123,7 @@ class Hub:
         kind: str | None = None,
         source: str | None = None,
         path: str | None = None,
+        ids: Collection[str] | None = None,
         mode: Mode | None = None,
         tier: Tier | None = None,
     ) -> list[SearchResult]:
@@ -135,6 +136,7 @@ class Hub:
             kind: Only this kind, such as "function", "method", "class" or "section".
             source: Only this source, by name.
             path: Only paths that match this gitignore-style pattern, such as "src/**".
+            ids: Only these patterns.
             mode: "hybrid", or one arm alone: "dense" or "lexical".
             tier: "fast" or "best"; by default the best tier that is complete.
 
@@ -144,7 +146,8 @@ class Hub:
         from hub.search.ranking import Filters
 
         defaults = self.workspace.config.search
-        filters = Filters(language=language, kind=kind, source=source, path=path)
+        only = None if ids is None else frozenset(ids)
+        filters = Filters(language=language, kind=kind, source=source, path=path, ids=only)
         return self._read(
             lambda retriever: retriever.search(
                 query,
@@ -162,6 +165,32 @@ class Hub:
             HubError: no pattern, or several, have such an id.
         """
         return self._read(lambda retriever: retriever.get(id))
+
+    def patterns(self, ids: Sequence[str]) -> list[Pattern]:
+        """The patterns with these whole ids, in their order; those that are gone are left out."""
+        return self._read(lambda retriever: retriever.patterns(ids))
+
+    def similar(self, pattern: Pattern, *, limit: int = 5) -> list[tuple[Pattern, float]]:
+        """The patterns nearest to this one with their cosines in [-1, 1], nearest first."""
+        return self._read(lambda retriever: retriever.similar(pattern, limit=limit))
+
+    def generation(self) -> int:
+        """A number that changes with what is indexed.
+
+        Raises:
+            HubError: nothing is.
+        """
+        return self._read(lambda retriever: retriever.current().snapshot.generation)
+
+    def filters(self) -> dict[str, dict[str, int]]:
+        """The values that "source", "language" and "kind" can take, with the patterns of each."""
+
+        def read(retriever: Retriever) -> dict[str, dict[str, int]]:
+            rows = retriever.current().snapshot.rows
+            columns = {"source": rows.sources, "language": rows.languages, "kind": rows.kinds}
+            return {name: labels.counts() for name, labels in columns.items()}
+
+        return self._read(read)
 
     def neighbours(self, pattern: Pattern) -> tuple[Pattern | None, Pattern | None]:
         """The patterns before and after this one in its file."""
@@ -220,6 +249,12 @@ class Hub:
         if apply:
             report.applied = str(leave_out(self.workspace.store_folder, report.dropped))
         return report
+
+    def link_tests(self) -> dict[str, tuple[str, ...]]:
+        """For each function and class that tests exercise, by id, the ids of those tests."""
+        from hub.curate.linking import link_tests
+
+        return link_tests(self._patterns())
 
     def annotate(self) -> AnnotateReport:
         """Category, technologies, intent, complexity and quality of every pattern.

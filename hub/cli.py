@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from hub.commands import curation, indexing, tuning
+from hub.commands import app, curation, indexing, tuning
 from hub.errors import HubError
 
 
@@ -77,6 +77,7 @@ VERBS = (
     curation.examples,
     tuning.tune,
     curation.history,
+    app.ui,
     indexing.forget,
     indexing.doctor,
 )

@@ -28,7 +28,7 @@ from hub.store.snapshot import Snapshot
 from hub.types import SearchResult
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from hub.config import Mode, Tier
@@ -185,6 +185,25 @@ class Retriever:
             found |= self.store.get(ids[at : at + SAMPLE])
         there = [id_ in found for id_ in ids]  # others were just deleted
         return [found[id_] for id_ in ids if id_ in found], rows.fast[wanted[there]]
+
+    def patterns(self, ids: Sequence[str]) -> list[Pattern]:
+        """See :meth:`hub.api.Hub.patterns`."""
+        found = self.store.get(list(ids))
+        return [found[id_] for id_ in ids if id_ in found]
+
+    def similar(self, pattern: Pattern, *, limit: int) -> list[tuple[Pattern, float]]:
+        """See :meth:`hub.api.Hub.similar`."""
+        generation = self.current()
+        rows = generation.snapshot.rows
+        own = generation.rows_of([pattern.id])
+        if not len(own):
+            return []
+        matrix = rows.best if generation.tier == "best" else rows.fast
+        cosines = _start_scan(matrix, np.asarray(matrix[own[0]], dtype=np.float32))()
+        cosines[rows.ids == pattern.id.encode()] = -1
+        near = np.argsort(-cosines, kind="stable")[: 2 * limit + SPARE]
+        hits = self._hits([rows.ids[row].decode() for row in near], cosines[near], limit)
+        return list(islice(_one_per_function(hits), limit))
 
     def neighbours(self, pattern: Pattern) -> tuple[Pattern | None, Pattern | None]:
         """See :meth:`hub.api.Hub.neighbours`."""
