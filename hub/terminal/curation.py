@@ -137,7 +137,7 @@ def vary_summary(report: VaryReport) -> str:
 
 def filled_text(filled: list[Filled]) -> str:
     """A line for each gap: how much of it the next build fills, and what stays short."""
-    lines = [f"{len(filled)} gaps; the next `patternhub dataset build` has, before it balances:"]
+    lines = [f"{len(filled)} gaps; the next `patternhub dataset build` has, before its split:"]
     for gap in filled:
         what = " ".join(filter(None, (gap.category, gap.task, gap.language)))
         short = f"; {gap.shortfall} short" if gap.shortfall else ""
