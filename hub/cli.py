@@ -14,7 +14,16 @@ from typing import Any
 
 import click
 
-from hub.commands import app, curation, indexing, tuning
+from hub.commands import (
+    adapters,
+    answering,
+    app,
+    curation,
+    evaluation,
+    indexing,
+    training,
+    tuning,
+)
 from hub.errors import HubError
 
 
@@ -68,6 +77,11 @@ VERBS = (
     indexing.search,
     indexing.show,
     indexing.status,
+    answering.ask,
+    answering.compare,
+    answering.mcp,
+    evaluation.evaluate,
+    evaluation.gate,
     curation.annotate,
     curation.dedup,
     curation.gaps,
@@ -76,6 +90,9 @@ VERBS = (
     curation.validate,
     curation.examples,
     tuning.tune,
+    training.train,
+    training.runs,
+    adapters.adapters,
     curation.history,
     app.ui,
     indexing.forget,

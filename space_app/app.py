@@ -18,12 +18,14 @@ from fastapi import FastAPI
 from hub.errors import HubError
 from space_app.code_view import styles
 from space_app.context import Context
+from space_app.dataset import dataset_tab
 from space_app.search import search_tab
 
 if TYPE_CHECKING:
     from fastapi import Request, Response
     from starlette.middleware.base import RequestResponseEndpoint
 
+POLL = 1.0  # seconds between two looks at what runs
 LOCAL = frozenset({"127.0.0.1", "localhost", "::1"})
 POLICY = "; ".join(
     (
@@ -42,8 +44,12 @@ def build(context: Context) -> gr.Blocks:
     """The page."""
     with gr.Blocks(title="Pattern Hub", analytics_enabled=False) as page:
         gr.Markdown("# Pattern Hub")
-        with gr.Tabs(), gr.Tab("Search", id="search"):
-            search_tab(context, page)
+        timer = gr.Timer(POLL)
+        with gr.Tabs():
+            with gr.Tab("Search", id="search"):
+                search_tab(context, page)
+            with gr.Tab("Dataset", id="dataset"):
+                dataset_tab(context, page, timer)
     return page
 
 

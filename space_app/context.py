@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from hub.errors import HubError
+from space_app.jobs import Jobs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,6 +40,7 @@ class Context:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.jobs = Jobs()
         self._hub: Hub | None = None
         self._knowledge = Knowledge()
         self._lock = threading.Lock()
@@ -51,12 +53,20 @@ class Context:
         Raises:
             HubError: the folder holds none, or its settings are wrong.
         """
-        from hub.api import Hub
-
         with self._lock:
             if self._hub is None:
-                self._hub = Hub.open(self.folder)
+                self._hub = self.open_hub()
             return self._hub
+
+    def open_hub(self) -> Hub:
+        """The hub once more, for work in a thread: what answers people stays free.
+
+        Raises:
+            HubError: the folder holds none, or its settings are wrong.
+        """
+        from hub.api import Hub
+
+        return Hub.open(self.folder)
 
     def warm(self) -> None:
         """Load in a thread what the first question would wait for."""
@@ -88,10 +98,8 @@ class Context:
         return known
 
     def _find(self, generation: int) -> None:
-        from hub.api import Hub
-
         try:
-            hub = Hub.open(self.folder)  # of its own: what answers people stays free
+            hub = self.open_hub()
             annotations, tests = hub.annotate().annotations, hub.link_tests()
         except HubError:
             annotations, tests = {}, {}  # emptied meanwhile: there is nothing to know
