@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from hub.curate.rules import Finding
     from hub.dataset.build import BuildReport
     from hub.dataset.checking import ValidationReport
-    from hub.dataset.export import ExportReport
     from hub.dataset.filling import Filled
     from hub.dataset.generating import GenerateReport
     from hub.dataset.importing import ImportReport
@@ -47,7 +46,7 @@ ATTEMPTS = 3  # to read, where vectors of another model take the place of those 
 
 
 class Hub:
-    """A team's patterns: indexed once, then searched, shown and exported.
+    """A team's patterns: indexed once, then searched, and made into training data.
 
     >>> hub = Hub.open(".")
     >>> report = hub.index(["src"])
@@ -265,7 +264,7 @@ class Hub:
             source: Only this source, by name.
             threshold: The least share of words that semantic duplicates have in common, from 0 to
                 1. Exact and near-duplicates do not depend on it.
-            apply: Exports and datasets leave out what another stands for, from now on: until the
+            apply: Datasets leave out what another stands for, from now on: until the
                 file that the report names as ``applied`` is deleted, or this is done again.
             progress: Called with what is being done and how far it is.
 
@@ -318,17 +317,6 @@ class Hub:
             )
 
         return self._read(read)
-
-    def export(self, path: str | Path) -> ExportReport:
-        """Write training examples (instruction to code) as JSON lines.
-
-        Raises:
-            HubError: nothing is indexed, or ``path`` cannot be written.
-        """
-        from hub.dataset.export import export
-
-        folder = self.workspace.store_folder
-        return self._read(lambda retriever: export(retriever.store, Path(path), folder=folder))
 
     def build_dataset(
         self,
