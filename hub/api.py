@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from hub.config import load_config
 from hub.errors import HubError, OtherModelError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from typing import Self
+    from collections.abc import Callable, Collection, Mapping, Sequence
+    from typing import Any, Self
 
+    from hub.answering.arms import Arms
+    from hub.answering.retriever import PatternRetriever
     from hub.config import Mode, Tier
     from hub.curate.annotate import AnnotateReport
     from hub.curate.duplicates import DuplicatesReport
@@ -25,13 +27,20 @@ if TYPE_CHECKING:
     from hub.dataset.generating import GenerateReport
     from hub.dataset.importing import ImportReport
     from hub.dataset.varying import VaryReport
+    from hub.evaluating import Evaluated
     from hub.reporting import IndexReport, Progress
+    from hub.runs import Runs
     from hub.search.retrieval import Retriever
+    from hub.serving.evaluations import Evaluations
+    from hub.serving.gate import Verdict
+    from hub.serving.pushing import PushReport
+    from hub.serving.registry import Registry
     from hub.status import Status
     from hub.store.encoders import Encoders
     from hub.tuning.tune import CompareReport, Method, TuneReport
     from hub.types import Generator, Pattern, SearchResult
     from hub.workspace import Workspace
+    from training.export import Exported
 
 T = TypeVar("T")
 ATTEMPTS = 3  # to read, where vectors of another model take the place of those that were read
@@ -124,6 +133,7 @@ class Hub:
         kind: str | None = None,
         source: str | None = None,
         path: str | None = None,
+        ids: Collection[str] | None = None,
         mode: Mode | None = None,
         tier: Tier | None = None,
     ) -> list[SearchResult]:
@@ -136,6 +146,7 @@ class Hub:
             kind: Only this kind, such as "function", "method", "class" or "section".
             source: Only this source, by name.
             path: Only paths that match this gitignore-style pattern, such as "src/**".
+            ids: Only these patterns.
             mode: "hybrid", or one arm alone: "dense" or "lexical".
             tier: "fast" or "best"; by default the best tier that is complete.
 
@@ -145,7 +156,8 @@ class Hub:
         from hub.search.ranking import Filters
 
         defaults = self.workspace.config.search
-        filters = Filters(language=language, kind=kind, source=source, path=path)
+        only = None if ids is None else frozenset(ids)
+        filters = Filters(language=language, kind=kind, source=source, path=path, ids=only)
         return self._read(
             lambda retriever: retriever.search(
                 query,
@@ -156,6 +168,37 @@ class Hub:
             )
         )
 
+    def as_retriever(self, **options: Any) -> PatternRetriever:
+        """This hub as a retriever of LlamaIndex; ``options`` are those of :meth:`search`.
+
+        Raises:
+            MissingExtraError: LlamaIndex is not installed.
+        """
+        from hub.answering.opening import retriever_of
+
+        return retriever_of(functools.partial(self.search, **options))
+
+    def arms(
+        self, *, model: str = "", adapter: str | None = None, generator: Generator | None = None
+    ) -> Arms:
+        """What answers questions: base, rag, adapter, rag+adapter, as far as there is a model and
+        an adapter.
+
+        Args:
+            model: At the endpoint under ``[generator]``, or the folder or id of a base on this
+                machine; by default as ``[answering]`` says.
+            adapter: In the registry, a folder, or as the endpoint calls it; by default as
+                ``[answering]`` says.
+            generator: What answers instead.
+
+        Raises:
+            HubError: the model or the adapter is not there, or they do not belong together.
+        """
+        self._follow_config()
+        limit = self.workspace.config.answering.patterns
+        search = functools.partial(self.search, limit=limit)
+        return self._arms(search, model, adapter, generator)
+
     def get(self, id: str) -> Pattern:
         """The pattern with this id, or with the only id that starts so.
 
@@ -163,6 +206,32 @@ class Hub:
             HubError: no pattern, or several, have such an id.
         """
         return self._read(lambda retriever: retriever.get(id))
+
+    def patterns(self, ids: Sequence[str]) -> list[Pattern]:
+        """The patterns with these whole ids, in their order; those that are gone are left out."""
+        return self._read(lambda retriever: retriever.patterns(ids))
+
+    def similar(self, pattern: Pattern, *, limit: int = 5) -> list[tuple[Pattern, float]]:
+        """The patterns nearest to this one with their cosines in [-1, 1], nearest first."""
+        return self._read(lambda retriever: retriever.similar(pattern, limit=limit))
+
+    def generation(self) -> int:
+        """A number that changes with what is indexed.
+
+        Raises:
+            HubError: nothing is.
+        """
+        return self._read(lambda retriever: retriever.current().snapshot.generation)
+
+    def filters(self) -> dict[str, dict[str, int]]:
+        """The values that "source", "language" and "kind" can take, with the patterns of each."""
+
+        def read(retriever: Retriever) -> dict[str, dict[str, int]]:
+            rows = retriever.current().snapshot.rows
+            columns = {"source": rows.sources, "language": rows.languages, "kind": rows.kinds}
+            return {name: labels.counts() for name, labels in columns.items()}
+
+        return self._read(read)
 
     def neighbours(self, pattern: Pattern) -> tuple[Pattern | None, Pattern | None]:
         """The patterns before and after this one in its file."""
@@ -221,6 +290,12 @@ class Hub:
         if apply:
             report.applied = str(leave_out(self.workspace.store_folder, report.dropped))
         return report
+
+    def link_tests(self) -> dict[str, tuple[str, ...]]:
+        """For each function and class that tests exercise, by id, the ids of those tests."""
+        from hub.curate.linking import link_tests
+
+        return link_tests(self._patterns())
 
     def annotate(self) -> AnnotateReport:
         """Category, technologies, intent, complexity and quality of every pattern.
@@ -339,7 +414,7 @@ class Hub:
         self._follow_config()
         settings = self.workspace.config.generator
         settings = settings.model_copy(update={"model": model or settings.model})
-        asked = generator or EndpointGenerator(settings)
+        asked = generator or EndpointGenerator(settings, self.workspace.config.privacy)
         return self._read(
             lambda retriever: augment(
                 self.workspace, retriever, asked, category=category, limit=limit, jobs=jobs,
@@ -440,6 +515,25 @@ class Hub:
             progress=progress or silent,
         )
 
+    def check_row(self, row: Mapping[str, Any]) -> list[Finding]:
+        """What the rules say of one row alone, in their order.
+
+        Raises:
+            HubError: a convention or tokenizer in hub.toml that cannot be used.
+        """
+        from hub.curate.validate import Validator
+
+        workspace = self.workspace
+        return Validator.from_config(workspace.config, workspace.folder).findings(row, 1)
+
+    def last_dataset(self) -> Path:
+        """The folder of the dataset that was built last.
+
+        Raises:
+            HubError: none was.
+        """
+        return self._dataset(None)
+
     def import_examples(self, source: str, *, name: str = "", category: str = "") -> ImportReport:
         """Keep the sound rows of an existing dataset as examples of this hub.
 
@@ -518,10 +612,170 @@ class Hub:
         self._follow_config()
         return compare(self.workspace, self._patterns(), progress=progress or silent)
 
+    def push_adapters(
+        self, reference: str = "", *, repository: str = "", private: bool = True
+    ) -> PushReport:
+        """Send the adapters that wait, or one, to a repository on the Hugging Face Hub.
+
+        Args:
+            reference: Only this adapter; empty: all that were not sent there.
+            repository: ``organisation/name``; by default hub.toml's, under ``[training]``.
+            private: Whether a new repository is.
+
+        Raises:
+            HubError: no repository is named, or the Hub refuses or is not there; what was not sent
+                waits.
+        """
+        from hub.serving.pushing import push
+
+        return push(
+            self.adapters, self._repository(repository), reference=reference, private=private
+        )
+
+    def verify_adapters(
+        self, reference: str = "", *, remote: bool = False, repository: str = ""
+    ) -> dict[str, Sequence[str]]:
+        """What is wrong with one adapter or all, by reference; nothing: every digest is right.
+
+        With ``remote``, what differs on the Hub.
+
+        Raises:
+            HubError: no such adapter, or with ``remote`` as :meth:`push_adapters`.
+        """
+        if not remote:
+            return self.adapters.verify(reference)
+        from hub.serving.pushing import verify_remote
+
+        return verify_remote(self.adapters, self._repository(repository), reference=reference)
+
+    def export_adapter(
+        self, reference: str, out: str | Path, *, form: str, base: str = ""
+    ) -> Exported:
+        """Write an adapter for other programs into the folder ``out``, which must not be there.
+
+        Args:
+            reference: Which adapter; its digests are checked first.
+            out: The new folder.
+            form: "merged", "ollama" or "unsloth"; see :mod:`training.export`.
+            base: Where the base lies now; by default where it lay at training.
+
+        Raises:
+            HubError: no such adapter, a damaged one, or it cannot be written so.
+        """
+        from training.errors import TrainingError
+        from training.export import export
+
+        adapter = self.adapters.get(reference)
+        if wrong := self.adapters.verify(adapter.reference)[adapter.reference]:
+            raise HubError(f"{adapter.reference} is damaged: {'; '.join(wrong)}")
+        try:
+            return export(self.adapters.path(adapter), Path(out), form=form, base=base)
+        except TrainingError as error:
+            raise HubError(str(error)) from error
+
+    def _repository(self, given: str) -> str:
+        if repository := given or self.workspace.config.training.repo:
+            return repository
+        raise HubError(
+            "no repository on the Hub is named: give --repo ORG/NAME, or set repo under [training] "
+            "in hub.toml"
+        )
+
     def _patterns(self) -> list[Pattern]:
         return self._read(
             lambda retriever: [p for page, _ in retriever.store.pages() for p in page]
         )
+
+    def evaluate(
+        self,
+        dataset: str | Path | None = None,
+        *,
+        arms: Sequence[str] = ("base", "rag"),
+        adapter: str = "",
+        model: str = "",
+        n: int = 0,
+        generator: Generator | None = None,
+        progress: Progress | None = None,
+    ) -> Evaluated:
+        """Ask the arms what held-out rows ask, score the answers, and keep them with a page.
+
+        Answers that were given before, by the same arm to the same question, are not asked again.
+
+        Args:
+            dataset: A file of rows, or a folder with test.jsonl; by default what was built last.
+            arms: Of base, rag, adapter and rag+adapter.
+            adapter: As for :meth:`arms`.
+            model: As for :meth:`arms`.
+            n: Rows to draw, each category by its share; 0: all.
+            generator: What answers instead.
+            progress: Called with what is being done and how far it is.
+
+        Raises:
+            HubError: no rows that can be asked, no such arm, another process is evaluating, the
+                adapter is not shown to be loaded or has seen the rows, or the disk is full.
+        """
+        from hub.evaluating import evaluate
+        from hub.reporting import silent
+
+        self._follow_config()
+        config = self.workspace.config
+        called = generator.name if generator else model or config.answering.base
+        named = adapter or config.answering.adapter
+        at_endpoint = bool(config.generator.endpoint) and not config.answering.base
+        return evaluate(
+            self.workspace, self.search,
+            lambda search: self._arms(search, model, named, generator),
+            self.adapters, self.evaluations, dataset=self._dataset(dataset), names=arms,
+            model=called or config.generator.model, adapter=named,
+            is_local=not at_endpoint and generator is None,
+            n=n, progress=progress or silent,
+        )  # fmt: skip
+
+    def gate(self, adapter: str) -> Verdict:
+        """Judge an adapter of the registry by its newest evaluation; the registry keeps it.
+
+        Raises:
+            FailedCheckError: it was not evaluated as it is now: there is no verdict.
+            HubError: there is no such adapter.
+        """
+        from hub.serving.gate import gate
+
+        self._follow_config()
+        return gate(adapter, self.adapters, self.evaluations, self.workspace.config.gate)
+
+    @property
+    def evaluations(self) -> Evaluations:
+        """The evaluations that were finished, the newest first, with their pages."""
+        from hub.serving.evaluations import Evaluations
+
+        return Evaluations(self.workspace.store_folder / "evaluations")
+
+    @functools.cached_property
+    def adapters(self) -> Registry:
+        """The adapters that were trained: versions, aliases, what is in production.
+
+        Those of runs that have ended since are taken in first, whoever watched them.
+
+        Raises:
+            HubError: the registry cannot be read or written.
+        """
+        from hub.serving.registry import Registry
+
+        registry = Registry.open(self.workspace.store_folder / "adapters")
+        self._runs().collect(registry)
+        return registry
+
+    @property
+    def runs(self) -> Runs:
+        """Runs of training; the adapters of finished ones are in the registry by now."""
+        runs = self._runs()
+        runs.collect(self.adapters)
+        return runs
+
+    def _runs(self) -> Runs:
+        from hub.runs import FOLDER, Runs
+
+        return Runs(self.workspace.store_folder / FOLDER, self.workspace.config.training)
 
     @property
     def retriever(self) -> Retriever:
@@ -538,6 +792,24 @@ class Hub:
             except OtherModelError:
                 self._retriever = _retriever_of(self._readable())
         return use(self.retriever)
+
+    def _arms(
+        self,
+        search: Callable[..., list[SearchResult]],
+        model: str,
+        adapter: str | None,
+        generator: Generator | None,
+    ) -> Arms:
+        from hub.answering.opening import open_arms
+
+        return open_arms(
+            search, self._read, self.workspace.config, self._adapter_folder,
+            model=model, adapter=adapter, generator=generator,
+        )  # fmt: skip
+
+    def _adapter_folder(self, reference: str) -> Path:
+        """Where the registry keeps an adapter."""
+        return self.adapters.path(self.adapters.get(reference))
 
     def _dataset(self, folder: str | Path | None) -> Path:
         """The dataset in ``folder``; None is what was built last."""

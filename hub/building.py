@@ -27,6 +27,7 @@ from hub.dataset.generating import GENERATED, generated
 from hub.dataset.handwritten import read_handwritten
 from hub.dataset.importing import read_imported
 from hub.dataset.remembered import FOLDER, Remembered, digest, rules_digest
+from hub.dataset.reviewing import rejected
 from hub.dataset.split import SIDES
 from hub.dataset.tasks import FUNCTIONS
 from hub.dataset.varying import VARIANTS, read_variants
@@ -108,6 +109,7 @@ def _build(
         changes={(s, screen.path(path)): each for (s, path), each in given.changes.items()},
         own=given.own,
         held_out=given.held_out,
+        rejected=given.rejected.keys(),
         variants=[v._replace(pattern=screen.pattern(v.pattern)) for v in given.variants],
         vectors=vectors,
     )
@@ -141,6 +143,7 @@ class _Given:
     licences: Mapping[str, Sequence[Licence]]
     held_out: Sequence[str]
     left_out: Mapping[str, str]
+    rejected: Mapping[str, str]
 
 
 def _gather(
@@ -165,6 +168,7 @@ def _gather(
             text for name in settings.held_out for text in answers_of(workspace.folder / name)
         ],
         left_out=left_out(workspace.store_folder, {p.id for p in patterns}),
+        rejected=rejected(workspace.folder),
     )
 
 
@@ -193,7 +197,7 @@ def _facts(
             indexed,
             digest(given.changes),
             digest(given.own, given.variants, given.held_out),
-            digest(sorted(given.left_out.items()), given.licences),
+            digest(sorted(given.left_out.items()), given.licences, sorted(given.rejected)),
         ).hex(),
         "patterns": indexed,
         "variants": digest(given.variants).hex(),

@@ -14,7 +14,16 @@ from typing import Any
 
 import click
 
-from hub.commands import curation, indexing, tuning
+from hub.commands import (
+    adapters,
+    answering,
+    app,
+    curation,
+    evaluation,
+    indexing,
+    training,
+    tuning,
+)
 from hub.errors import HubError
 
 
@@ -68,6 +77,11 @@ VERBS = (
     indexing.search,
     indexing.show,
     indexing.status,
+    answering.ask,
+    answering.compare,
+    answering.mcp,
+    evaluation.evaluate,
+    evaluation.gate,
     curation.annotate,
     curation.dedup,
     curation.export,
@@ -77,7 +91,11 @@ VERBS = (
     curation.validate,
     curation.examples,
     tuning.tune,
+    training.train,
+    training.runs,
+    adapters.adapters,
     curation.history,
+    app.ui,
     indexing.forget,
     indexing.doctor,
 )

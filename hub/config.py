@@ -110,7 +110,7 @@ class Search(_Section):
 
 
 class Generator(_Section):
-    """The model that writes what code cannot be turned into: `patternhub augment`."""
+    """The model at an endpoint that answers questions, and writes for `patternhub augment`."""
 
     endpoint: str = Field(
         default="",
@@ -121,6 +121,65 @@ class Generator(_Section):
         default="OPENAI_API_KEY", description="environment variable that holds the endpoint's key"
     )
     timeout: float = Field(default=120, gt=0, description="seconds that one answer may take")
+    context: int = Field(
+        default=8192, ge=512, description="tokens that a question and its answer may have together"
+    )
+
+
+class Answering(_Section):
+    """How `patternhub ask` and `compare` answer."""
+
+    base: str = Field(
+        default="",
+        description="a model on this machine that answers, with its adapters: a folder, or an id "
+        "that was downloaded before (extra 'train'); empty: the endpoint under [generator]",
+    )
+    revision: str = Field(default="", description="branch, tag or commit of the base")
+    bits: Literal[0, 4, 8] = Field(
+        default=0, description="4 or 8: the base's weights are quantised so; 0: as they are"
+    )
+    adapter: str = Field(
+        default="",
+        description="the adapter of the arms that have one, such as team@1.2.0 or team@production; "
+        "at an endpoint, the name that it is served under",
+    )
+    system: str = Field(
+        default="", description="system prompt of the arms base and adapter; empty: none"
+    )
+    patterns: int = Field(default=8, ge=1, le=50, description="most patterns an answer rests on")
+    budget: int = Field(default=3000, ge=100, description="most tokens of them in a prompt")
+    max_tokens: int = Field(default=512, ge=1, description="most tokens of an answer")
+    temperature: float = Field(default=0.0, ge=0, le=2, description="0: the likeliest token")
+    seed: int = Field(default=0, ge=0, description="of an answer, where temperature is not 0")
+    stop: list[str] = Field(default=[], description="texts that end an answer")
+    abstain: bool = Field(
+        default=True, description="say so where no pattern is near, instead of answering"
+    )
+
+
+class Training(_Section):
+    """What `patternhub train` does where its options say nothing."""
+
+    preset: str = Field(
+        default="llama-3.2-1b-qlora",
+        min_length=1,
+        description="a shipped preset, or a YAML file; scratch-tiny needs no download and no GPU",
+    )
+    base: str = Field(
+        default="",
+        description="base model instead of that of the preset here: a folder, or an id on the Hub",
+    )
+    name: str = Field(
+        default="",
+        pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]{0,95})?$",
+        description="of the adapter; empty: this folder's",
+    )
+    where: Literal["local", "space", "job"] = Field(
+        default="local", description="local, or with Hugging Face: space or job"
+    )
+    repo: str = Field(
+        default="", description="repository on the Hub that adapters are pushed to; empty: none"
+    )
 
 
 class Dataset(_Section):
@@ -234,6 +293,49 @@ class Convention(_Section):
         return self
 
 
+class Evaluation(_Section):
+    """When an answer is right, for `patternhub eval`."""
+
+    similarity: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="chrF of an answer against the reference that a pass takes; unrelated "
+        "functions reach .3, one under other names .8",
+    )
+    seed: int = Field(default=0, description="of the sample that --n draws")
+
+
+class Gate(_Section):
+    """What an adapter must reach on held-out rows, for `patternhub gate`."""
+
+    arm: Literal["adapter", "rag+adapter"] = Field(
+        default="adapter", description="the arm that is judged: adapter or rag+adapter"
+    )
+    overall: float = Field(default=0.7, ge=0, le=1, description="share of all rows that pass")
+    category: float = Field(default=0.6, ge=0, le=1, description="of the rows of each category")
+    by: Literal["share", "lower bound"] = Field(
+        default="share",
+        description="what must reach it: the share itself, or the lower bound of its one-sided 95% "
+        "interval, which luck reaches once in twenty",
+    )
+    rows: int = Field(
+        default=50, ge=1, description="rows that a category takes; with fewer there is no verdict"
+    )
+    forbidden: int = Field(
+        default=0, ge=0, description="most answers with forbidden terms or secrets"
+    )
+    incomplete: float = Field(
+        default=0.02, ge=0, le=1, description="most of the rows that got no whole answer"
+    )
+    latency: float = Field(
+        default=60.0, gt=0, description="seconds that 95% of the answers may take at most"
+    )
+    memory: float = Field(
+        default=24.0, gt=0, description="GB that answering may take, where it is known"
+    )
+
+
 class Taxonomy(_Section):
     """Which categories patterns may have."""
 
@@ -297,11 +399,15 @@ class Config(_Section):
     store: Store = Store()
     search: Search = Search()
     generator: Generator = Generator()
+    answering: Answering = Answering()
     dataset: Dataset = Dataset()
+    training: Training = Training()
     privacy: Privacy = Privacy()
     forbidden: Forbidden = Forbidden()
     conventions: list[Convention] = Field(default=[], description=str(Convention.__doc__))
     targets: list[Target] = Field(default=[], description=str(Target.__doc__))
+    evaluation: Evaluation = Evaluation()
+    gate: Gate = Gate()
     taxonomy: Taxonomy = Taxonomy()
     categories: list[Category] = Field(
         default=[],

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hub.errors import HubError
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from tenacity import Retrying
 
 ATTEMPTS = 6
 LONGEST_WAIT = 60.0  # seconds between two attempts
@@ -24,7 +30,6 @@ def post(url: str, body: dict[str, Any], key_name: str, *, timeout: float = 120)
         HubError: it cannot be reached, refuses, answers no JSON, or is busy for too long.
     """
     import httpx
-    from tenacity import Retrying, retry_if_exception, stop_after_attempt
 
     headers = _headers(key_name)
 
@@ -33,16 +38,58 @@ def post(url: str, body: dict[str, Any], key_name: str, *, timeout: float = 120)
         response.raise_for_status()
         return response.json()
 
-    retrying = Retrying(
+    try:
+        return _retrying()(call)
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+        raise HubError(f"the endpoint {url} failed: {error}") from error
+
+
+def stream_events(
+    url: str, body: dict[str, Any], key_name: str, *, timeout: float
+) -> Generator[str, None, None]:
+    """The data of each server-sent event that answers ``body``, as it comes.
+
+    Only the request is tried again: a stream that has begun is not asked for twice.
+
+    Args:
+        url: Of the method, such as ``http://localhost:8000/v1/chat/completions``.
+        body: What is asked.
+        key_name: The environment variable that holds the key; without a value none is sent.
+        timeout: Seconds without a byte, after which it is given up.
+
+    Raises:
+        HubError: it cannot be reached, refuses, is busy for too long, or breaks off.
+    """
+    import httpx
+
+    headers = _headers(key_name)
+    with contextlib.ExitStack() as stack:
+
+        def call() -> httpx.Response:
+            asked = httpx.stream("POST", url, json=body, headers=headers, timeout=timeout)
+            with contextlib.ExitStack() as attempt:
+                response = attempt.enter_context(asked)
+                response.raise_for_status()
+                stack.push(attempt.pop_all())
+            return response
+
+        try:
+            for line in _retrying()(call).iter_lines():
+                if line.startswith("data:"):
+                    yield line.removeprefix("data:").strip()
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, ValueError) as error:
+            raise HubError(f"the endpoint {url} failed: {error}") from error
+
+
+def _retrying() -> Retrying:
+    from tenacity import Retrying, retry_if_exception, stop_after_attempt
+
+    return Retrying(
         retry=retry_if_exception(_worth_retrying),
         wait=_wait,
         stop=stop_after_attempt(ATTEMPTS),
         reraise=True,
     )
-    try:
-        return retrying(call)
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-        raise HubError(f"the endpoint {url} failed: {error}") from error
 
 
 def _headers(key_name: str) -> dict[str, str]:

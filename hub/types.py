@@ -5,11 +5,11 @@ Nothing heavy is imported here: indexers, search and tests all start from this m
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import numpy as np
     import numpy.typing as npt
@@ -123,6 +123,43 @@ class Change:
     commit: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adapter:
+    """A LoRA adapter in the registry; ``digest`` is its content's and names its folder.
+
+    ``version`` is semantic, ``base`` the model's folder or id, ``dataset`` the digest of the rows
+    it learned from, ``created`` ISO 8601 in UTC. ``parent`` is the digest of the version before it,
+    or empty. ``verdict`` is the gate's, with "passed" true or false; None: not judged yet.
+    """
+
+    digest: str
+    name: str
+    version: str
+    base: str
+    dataset: str
+    config: dict[str, Any]
+    metrics: dict[str, float]
+    created: str
+    parent: str = ""
+    run: str = ""
+    verdict: dict[str, Any] | None = None
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def reference(self) -> str:
+        """``name@version``."""
+        return f"{self.name}@{self.version}"
+
+    @property
+    def passed(self) -> bool:
+        """Whether the gate let it pass."""
+        return self.verdict is not None and self.verdict.get("passed") is True
+
+    def to_json(self) -> dict[str, Any]:
+        """The adapter as the command line prints it."""
+        return {"reference": self.reference} | asdict(self)
+
+
 CHUNK_FIELDS = tuple(f.name for f in fields(Chunk))
 PATTERN_FIELDS = tuple(f.name for f in fields(Pattern))
 
@@ -158,17 +195,86 @@ class SearchResult:
         }
 
 
+class Prompt(NamedTuple):
+    """A conversation to go on with; ``adapter`` is the name that the generator has for one, empty
+    for the base alone."""
+
+    messages: tuple[Message, ...]
+    adapter: str = ""
+
+
+class Decoding(NamedTuple):
+    """How an answer is decoded: its longest length, texts that end it, seed and temperature.
+
+    At a temperature of 0 the likeliest token is taken each time.
+    """
+
+    max_tokens: int = 512
+    stop: tuple[str, ...] = ()
+    seed: int = 0
+    temperature: float = 0.0
+
+
+GREEDY = Decoding()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generation:
+    """What a model answered, and what it took.
+
+    ``tokens`` and ``prompt_tokens`` are 0 where an endpoint does not count. ``seconds`` run from
+    the question to the last token. ``finish`` says why it ended: the model was done ("stop"), it
+    had reached ``max_tokens`` ("length"), or something broke ("error"), which ``error`` tells:
+    then ``text`` is as much as came.
+    """
+
+    text: str
+    prompt_tokens: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+    finish: Literal["stop", "length", "error"] = "stop"
+    error: str = ""
+
+    @property
+    def complete(self) -> bool:
+        """Whether it may be judged: what broke off says nothing about the model."""
+        return self.finish != "error"
+
+
 class Generator(Protocol):
-    """Messages to text. Inject your own to test or to use another model."""
+    """Conversations to text. Inject your own to test or to use another model."""
 
     @property
     def name(self) -> str: ...
 
-    def generate(self, messages: Sequence[Message], *, max_tokens: int = 512) -> str:
-        """What the model answers.
+    @property
+    def context(self) -> int:
+        """Tokens that a prompt and its answer may have together."""
+        ...
+
+    def count(self, text: str) -> int:
+        """Tokens of ``text``; rather too many than too few where only the endpoint knows."""
+        ...
+
+    def effect(self, adapter: str) -> float:
+        """How much ``adapter`` changes what the model says to the same prompts; 0: nothing.
+
+        The largest difference of a logit where there are logits; at an endpoint, the share of
+        prompts that it answers otherwise.
 
         Raises:
-            HubError: it cannot be reached, or answers no text.
+            HubError: there is no such adapter, or it cannot be asked.
+        """
+        ...
+
+    def stream(
+        self, prompts: Sequence[Prompt], decoding: Decoding = GREEDY
+    ) -> Iterator[tuple[int, str | Generation]]:
+        """Answers to all ``prompts`` at once, as they come: (row, a piece of text), and as the last
+        of each row (row, its whole :class:`Generation`), which says what failed.
+
+        Raises:
+            HubError: what was asked for cannot be answered at all, such as an unknown adapter.
         """
         ...
 

@@ -15,6 +15,7 @@ import pytest
 from hub import Hub
 from hub.config import Embedding
 from hub.store.encoders import Encoders
+from tests.tiny_model import tiny  # noqa: F401 - a fixture for all
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

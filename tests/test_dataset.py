@@ -28,7 +28,7 @@ from hub.dataset.build import BuildReport, distinct
 from hub.dataset.checks import Screen
 from hub.dataset.formats import FORMATS, Options, as_row, identity
 from hub.dataset.split import LEAK, SIDES, Shares, split
-from hub.types import Example, Infill, Message
+from hub.types import Example, Generation, Infill, Message
 from tests.conftest import driver, git
 
 if TYPE_CHECKING:
@@ -333,8 +333,9 @@ def test_gaps_are_named_and_a_model_fills_them(indexed: Hub, tmp_path: Path) -> 
     class Model:
         name = "model"
 
-        def generate(self, messages: Any, *, max_tokens: int = 512) -> str:
-            return "Write what takes the records of a week and gives back their sum as text."
+        def stream(self, prompts: Any, decoding: Any) -> Any:
+            text = "Write what takes the records of a week and gives back their sum as text."
+            yield 0, Generation(text=text)
 
     folder = indexed.workspace.folder
     (folder / "hub.toml").write_text(

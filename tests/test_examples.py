@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,16 @@ from hub.config import Dataset
 from hub.curate.rows import PIECES, PROSE
 from hub.curate.validate import Validator
 from hub.dataset.checking import check_dataset, example_check
-from hub.dataset.handwritten import TASKS, WrongError, example_of, new_example, read_handwritten
+from hub.dataset.handwritten import (
+    TASKS,
+    WrongError,
+    example_of,
+    new_example,
+    read_handwritten,
+    write_example,
+)
 from hub.dataset.importing import import_examples, read_imported
+from hub.dataset.reviewing import REJECTED, reject, rejected
 from hub.errors import HubError
 from hub.reporting import silent
 from hub.types import Message
@@ -309,3 +318,33 @@ def test_the_command_says_what_was_kept(tmp_path: Path) -> None:
 def test_a_page_of_the_project_is_no_example(tmp_path: Path) -> None:
     written(tmp_path, "# Examples\n\nHow to run them.\n", "README.md")
     assert read_handwritten(tmp_path) == []
+
+
+_text = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(
+    lambda text: text.strip() and "<!--" not in text
+)
+
+
+@given(prompt=_text, completion=_text)
+def test_what_a_person_writes_in_a_form_comes_back_as_it_was(prompt: str, completion: str) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        path = write_example(
+            Path(name), category="a b", task="answer", language="text",
+            prompt=prompt, completion=f"-{completion}",
+        )  # fmt: skip
+        (example,) = read_handwritten(Path(name))
+    assert path.name == "a-b-answer-1.md"
+    assert example.prompt[-1].content == prompt.strip()
+    assert example.completion[-1].content == f"-{completion}".strip()
+
+
+def test_a_rejection_needs_a_reason_and_a_broken_line_of_the_ledger_is_named(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(HubError, match="say why"):
+        reject(tmp_path, "0123", " ")
+    reject(tmp_path, "0123", "wrong")
+    assert rejected(tmp_path) == {"0123": "wrong"}
+    (tmp_path / REJECTED).write_text('{"id": 1}\n')
+    with pytest.raises(HubError, match=r"rejected\.jsonl:1"):
+        rejected(tmp_path)

@@ -11,13 +11,14 @@ from hub.dataset.generating import FAILURES, generate, generated
 from hub.errors import HubError
 from hub.preparing import with_ids
 from hub.reporting import silent
+from hub.types import Generation
 from indexers.code import chunk_file
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from hub.types import Message, Pattern
+    from hub.types import Decoding, Pattern, Prompt
 
 CODE = "\n\n".join(
     f"def scale_{name}(values, factor):\n    return [factor * value + {n} for value in values]\n"
@@ -42,16 +43,21 @@ class Scripted:
         self.calls = 0
         self.answered: Counter[str] = Counter()
 
-    def generate(self, messages: Sequence[Message], *, max_tokens: int = 512) -> str:
+    def stream(
+        self, prompts: Sequence[Prompt], decoding: Decoding
+    ) -> Iterator[tuple[int, str | Generation]]:
+        for row, prompt in enumerate(prompts):
+            yield row, self._answer(prompt.messages[-1].content)
+
+    def _answer(self, asked: str) -> Generation:
         self.calls += 1
         if self.calls in self.fails:
-            raise HubError("the endpoint http://x failed: timed out")
-        asked = messages[-1].content
+            error = "the endpoint http://x failed: timed out"
+            return Generation(text="", finish="error", error=error)
         self.answered[asked] += 1
-        if self.says:
-            return self.says
         name = asked.partition("def ")[2].partition("(")[0]
-        return INSTRUCTION if "request" in asked else f"```python\n{TEST.format(name=name)}```"
+        code = f"```python\n{TEST.format(name=name)}```"
+        return Generation(text=self.says or (INSTRUCTION if "request" in asked else code))
 
 
 JOBS = ["instruction", "tests"]

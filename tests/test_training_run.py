@@ -354,3 +354,11 @@ def test_packed_rows_do_not_see_each_other_and_none_is_lost(
         apart = model(input_ids=alone_ids).logits
     part = together[:, start : start + apart.shape[1]]
     assert torch.allclose(part, apart, atol=1e-4)
+
+
+@pytest.mark.parametrize(("most", "taken"), [(3, 3), (50, 4)])
+def test_a_run_takes_its_most_steps_only_where_its_epochs_would_take_more(
+    most: int, taken: int, base: Path, dataset: Path, tmp_path: Path
+) -> None:
+    short = TINY["train"] | {"epochs": 1, "max_steps": most}
+    assert train(settings(base, dataset, tmp_path / "run", train=short)).steps == taken

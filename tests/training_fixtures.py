@@ -123,3 +123,29 @@ def write_rows(path: Path, made: list[dict[str, Any]]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in made))
     return path
+
+
+def adapter_folder(
+    path: Path, *, base: str = "team/base", data: str = "1", step: int = 4, ballast: int = 4
+) -> Path:
+    """A folder in the form that a run leaves, with a few weights; ``step`` is in them."""
+    import numpy as np
+    from safetensors.numpy import save_file
+
+    from training.checkpoints import publish
+
+    partial = path.with_name(f".{path.name}")
+    partial.mkdir(parents=True)
+    save_file({"lora_A": np.full(ballast, step, np.float32)}, partial / "adapter_model.safetensors")
+    made = {
+        "base": base,
+        "config": {"base": base, "train": {"epochs": 4}},
+        "dataset": data,
+        "metrics": {"loss": 1.5},
+        "step": step,
+    }
+    (partial / "training.json").write_text(json.dumps(made))
+    (partial / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": base}))
+    (partial / "template.json").write_text(json.dumps({"text": "", "stops": ["</s>"]}))
+    publish(partial, path)
+    return path

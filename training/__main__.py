@@ -11,12 +11,11 @@ import logging
 import os
 import sys
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import yaml
-
-from training.config import load_config, presets
+from training.config import load_config, presets, setting
 from training.errors import TrainingError
+from training.runlog import line_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = {name: getattr(asked, name) for name in ("base", "dataset", "output")}
     given = {name: value for name, value in given.items() if value is not None}
     try:
-        config = load_config(asked.config, given | dict(map(_setting, asked.set)))
+        config = load_config(asked.config, given | dict(map(setting, asked.set)))
     except TrainingError as error:
         print(error, file=sys.stderr)
         return 2
@@ -71,11 +70,6 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _setting(text: str) -> tuple[str, Any]:
-    key, _, value = text.partition("=")
-    return key, yaml.safe_load(value)
-
-
 def _quiet() -> None:
     """Only what the run itself says, and what is wrong."""
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
@@ -90,18 +84,7 @@ def _quiet() -> None:
 
 
 def _print(event: Event) -> None:
-    """One plain line for each event."""
-    fields = {key: value for key, value in event.items() if key not in {"time", "event"}}
-    if event["event"] == "step":
-        print(
-            f"step {fields['step']}/{fields['steps']}  loss {fields['loss']:.4f}  "
-            f"rate {fields['learning_rate']:.2e}  {fields['tokens_per_second']:.0f} tokens/s  "
-            f"{fields['eta_seconds']} s left",
-            flush=True,
-        )
-    else:
-        shown = "  ".join(f"{key} {value}" for key, value in fields.items() if value)
-        print(f"{event['event']}: {shown}", flush=True)
+    print(line_of(event), flush=True)
 
 
 if __name__ == "__main__":

@@ -83,7 +83,7 @@ class Train(_Section):
 
     epochs: float = Field(default=4, gt=0, description="passes over the rows")
     max_steps: int = Field(
-        default=0, ge=0, description="of the run, in place of epochs; 0: by epochs"
+        default=0, ge=0, description="most steps, where the epochs would take more; 0: by epochs"
     )
     learning_rate: Rate = Field(default=2e-4, description="at its highest")
     batch_size: int = Field(default=2, ge=1, description="sequences at a time on one device")
@@ -208,6 +208,22 @@ def make_config(settings: Mapping[str, Any], source: str = "the settings") -> Co
     return config
 
 
+def setting(text: str) -> tuple[str, Any]:
+    """A dotted name and its value, from ``train.epochs=1``.
+
+    Raises:
+        TrainingError: it has another form.
+    """
+    key, found, value = text.partition("=")
+    try:
+        parsed = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise TrainingError(f"{text!r}: {value!r} cannot be read as a value") from error
+    if not found or not key:
+        raise TrainingError(f"{text!r} sets nothing: give it as KEY=VALUE, such as train.epochs=1")
+    return key, parsed
+
+
 def presets() -> list[str]:
     """Names of the shipped presets."""
     folder = files("training") / "presets"
@@ -237,15 +253,16 @@ def _contradictions(settings: Mapping[str, Any]) -> Iterator[str]:
                 "what is evaluated has to be saved, or the best could not be kept"
             )
     elif not by_steps and isinstance(settings.get("train"), dict):
-        named = [key for key in ("save_steps", "eval_steps") if key in settings["train"]]
+        named = [key for key in ("save_steps", "eval_steps") if _differs(settings, Train, key)]
         if named:
             yield f"train.{named[0]} is given, but train.strategy is 'epoch'; set it to 'steps'"
-    if value("train", "scheduler") == "constant" and _given(settings, "train", "warmup"):
+    constant = value("train", "scheduler") == "constant"
+    if constant and value("train", "warmup") and _differs(settings, Train, "warmup"):
         yield "train.warmup is given, but train.scheduler = 'constant' has none"
     quantization = settings.get("quantization")
     if isinstance(quantization, dict) and quantization.get("bits") == 8:
         for key in ("type", "double"):
-            if key in quantization:
+            if _differs(settings, Quantization, key):
                 yield f"quantization.{key} is of 4-bit weights, but quantization.bits = 8"
     if scratch is not None:
         width, heads = value("scratch", "hidden"), value("scratch", "heads")
@@ -253,9 +270,11 @@ def _contradictions(settings: Mapping[str, Any]) -> Iterator[str]:
             yield f"scratch.hidden = {width} is no even multiple of scratch.heads = {heads}"
 
 
-def _given(settings: Mapping[str, Any], section: str, key: str) -> bool:
-    part = settings.get(section)
-    return isinstance(part, dict) and bool(part.get(key))
+def _differs(settings: Mapping[str, Any], section: type[BaseModel], key: str) -> bool:
+    """Whether a value is given that is not the default: the file of a run holds all of them."""
+    part = settings.get(section.__name__.lower())
+    default = section.model_fields[key].default
+    return isinstance(part, dict) and part.get(key, default) != default
 
 
 def _place(settings: dict[str, Any], keys: list[str], value: Any) -> None:

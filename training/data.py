@@ -182,14 +182,14 @@ def _pairs(
     Raises:
         UnusableError, TrainingError: why there is none.
     """
-    kind = _kind(row) if format == "auto" else format
+    kind = kind_of(row) if format == "auto" else format
     try:
         if kind == "fim":
             yield _infilling(row, tokenizer, report)
         elif kind == "text":
             yield from _of_text(row["text"], tokenizer, template, report)
         elif kind == "alpaca":
-            yield _answered(*_alpaca(row), tokenizer, template)
+            yield _answered(*alpaca_messages(row), tokenizer, template)
         elif kind == "messages":
             yield from _conversation([], row["messages"], tokenizer, template)
         else:
@@ -198,7 +198,7 @@ def _pairs(
         raise UnusableError(f"not a row of the format {kind}") from error
 
 
-def _kind(row: dict[str, Any]) -> str:
+def kind_of(row: dict[str, Any]) -> str:
     if "messages" in row:
         return "messages"
     if "completion" in row:
@@ -238,7 +238,7 @@ def _closed(answer: str, end: str) -> str:
     return answer.partition(end)[0] + end
 
 
-def _alpaca(row: dict[str, Any]) -> tuple[Messages, str]:
+def alpaca_messages(row: dict[str, Any]) -> tuple[Messages, str]:
     question = "\n\n".join(part for part in (row["instruction"], row.get("input")) if part)
     system = [{"role": "system", "content": row["system"]}] if row.get("system") else []
     return [*system, {"role": "user", "content": question}], row["output"]

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from training.checkpoints import PREFIX, prune, publish
 from training.errors import TrainingError
 from training.hardware import peak_memory
+from training.output import INTERRUPTED
+from training.processes import any_of, first, is_first, wait
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,12 +51,18 @@ def trainer_class() -> Any:
                         f"{name} is not finite at step {step}; {_advice(self.args.learning_rate)}"
                     )
             self._partial = self.checkpoints / ".partial"
-            shutil.rmtree(self._partial, ignore_errors=True)
+            with first():
+                if is_first():
+                    shutil.rmtree(self._partial, ignore_errors=True)
             folder = self._partial / f"{PREFIX}{step}"
             try:
                 # Past SFTTrainer's own, which writes a model card each time.
                 super(SFTTrainer, self)._save_checkpoint(model, trial)
-                publish(folder, self.checkpoints / folder.name)
+                wait()
+                if is_first():
+                    publish(folder, self.checkpoints / folder.name)
+                    prune(self.checkpoints, self.keep, self.state.best_global_step)
+                wait()
             except (OSError, RuntimeError, SafetensorError) as error:
                 shutil.rmtree(self._partial, ignore_errors=True)
                 free = shutil.disk_usage(self.checkpoints).free
@@ -64,7 +72,6 @@ def trainer_class() -> Any:
                 ) from error
             finally:
                 self._partial = None
-            prune(self.checkpoints, self.keep, self.state.best_global_step)
             self.log_event("save", step=step)
 
         def _load_from_checkpoint(self, checkpoint: str, model: Any = None) -> None:
@@ -98,6 +105,7 @@ def watch(train: Train, log: RunLog, stop: Stop) -> Any:
             self.began, self.began_at = time.monotonic(), 0
             self.last, self.tokens = self.began, 0.0
             self.smooth = math.nan
+            self.ends = False  # decided once a step, by all processes
 
         def on_train_begin(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
             self.began = self.last = time.monotonic()
@@ -105,13 +113,16 @@ def watch(train: Train, log: RunLog, stop: Stop) -> Any:
 
         def on_step_end(self, _args: Any, state: Any, control: Any, **_: Any) -> None:
             ends_epoch = train.strategy == "epoch" and float(state.epoch).is_integer()
-            if stop.reason and not ends_epoch:  # else it is evaluated and saved first
+            self.ends = any_of(bool(stop.reason))
+            if self.ends:
+                stop.reason = stop.reason or INTERRUPTED
+            if self.ends and not ends_epoch:  # else it is evaluated and saved first
                 control.should_save = control.should_training_stop = True
 
         def on_epoch_end(self, _args: Any, state: Any, control: Any, **_: Any) -> None:
-            if stop.reason and not float(state.epoch).is_integer():
+            if self.ends and not float(state.epoch).is_integer():
                 control.should_save = control.should_evaluate = False
-            control.should_training_stop |= bool(stop.reason)
+            control.should_training_stop |= self.ends
 
         def on_log(
             self, args: Any, state: Any, _control: Any, logs: dict[str, float], **_: Any

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import threading
@@ -12,6 +13,8 @@ import yaml
 
 from training.checkpoints import problems, saved
 from training.errors import TrainingError
+from training.process import Process
+from training.processes import is_first
 from training.runlog import read_log
 
 if TYPE_CHECKING:
@@ -24,6 +27,8 @@ ADAPTER, CHECKPOINTS, BASE, CONFIG = "adapter", "checkpoints", "base", "config.y
 INTERRUPTED = "interrupted"
 # What a resumed run may set otherwise: its weights do not depend on it.
 FREE = frozenset({"output", "dataset", "train.keep", "train.log_steps", "train.out_of_memory"})
+LOCK = ".lock"
+INSTANT = 1.0  # seconds to wait for the lock: who only looks whether a run is alive has it for less
 
 
 class Stop:
@@ -38,17 +43,21 @@ class Stop:
 
 @contextmanager
 def alone(output: Path) -> Iterator[None]:
-    """Make the folder and hold its lock.
+    """Make the folder, hold its lock, and note there who does; the first process does it for all.
 
     Raises:
         TrainingError: another process has it, or the folder cannot be made.
     """
     from filelock import FileLock, Timeout
 
-    lock = FileLock(output / ".lock", timeout=0)
+    if not is_first():
+        yield
+        return
+    lock = FileLock(output / LOCK, timeout=INSTANT)
     try:
         output.mkdir(parents=True, exist_ok=True)
         lock.acquire()
+        Process.of(os.getpid()).note(output)
     except Timeout as error:
         raise TrainingError(
             f"another process is training into {output}: wait for it, or name another output"
@@ -61,18 +70,35 @@ def alone(output: Path) -> Iterator[None]:
         lock.release()
 
 
+def is_locked(output: Path) -> bool:
+    """Whether a process trains into the folder."""
+    from filelock import FileLock, Timeout
+
+    if not (output / LOCK).exists():
+        return False
+    try:
+        with FileLock(output / LOCK, timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
 @contextmanager
 def signals() -> Iterator[Stop]:
-    """Ctrl-C and SIGTERM end a run after its step, with a checkpoint; a second one, at once."""
-    stop = Stop()
+    """Ctrl-C and SIGTERM end a run after its step, with a checkpoint; the same again, at once.
+
+    A launcher of several processes passes a Ctrl-C on that they had from the terminal already.
+    """
+    stop, seen = Stop(), set[int]()
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
     kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
-    def ask(_number: int, _frame: Any) -> None:
-        if not stop.stepping or stop.reason == INTERRUPTED:
+    def ask(number: int, _frame: Any) -> None:
+        if not stop.stepping or number in seen:
             raise KeyboardInterrupt
+        seen.add(number)
         stop.reason = INTERRUPTED
 
     for number in kept:

@@ -11,7 +11,9 @@ from training import hardware
 from training.checkpoints import problems
 from training.data import tokenize
 from training.errors import TrainingError
+from training.origin import dataset_digest
 from training.output import BASE, check_data
+from training.processes import count
 from training.scratch import build_base
 from training.template import template_of
 
@@ -26,7 +28,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """What a run starts from: the base, its tokenizer and template, and the tokens."""
+    """What a run starts from: the base, its tokenizer and template, and the tokens.
+
+    ``dataset`` is the digest that names what the tokens are of.
+    """
 
     base: str
     tokenizer: Any
@@ -34,6 +39,7 @@ class Prepared:
     train: list[Sequence]
     evaluation: list[Sequence]
     reports: list[TokenReport]
+    dataset: str
 
 
 def prepare(config: Config, log: RunLog) -> Prepared:
@@ -73,9 +79,13 @@ def prepare(config: Config, log: RunLog) -> Prepared:
             f"{Path(config.dataset) / config.data.evaluation} has none: set it to 0, or name a "
             "file as data.evaluation"
         )
+    files = {Path(report.path).name: report.sha256 for report in reports}
+    digest = dataset_digest(Path(config.dataset), files)
     log(
         "start",
         base=base,
+        dataset=digest,
+        processes=count(),
         template=template.origin,
         end=template.end,
         system=template.system,
@@ -89,6 +99,7 @@ def prepare(config: Config, log: RunLog) -> Prepared:
         train=splits[0],
         evaluation=splits[1],
         reports=reports,
+        dataset=digest,
     )
 
 

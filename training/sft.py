@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import gc
 import json
+import math
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +30,8 @@ from training.output import (
     signals,
 )
 from training.prepare import precision_of, prepare
-from training.runlog import RunLog
+from training.processes import count, first, is_first
+from training.runlog import FAILED, RunLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,10 +79,13 @@ def train(
     """
     output = Path(config.output)
     with alone(output), signals() as stop:
-        check_output(config, output, resume)
+        with first():
+            if is_first():
+                check_output(config, output, resume)
         log = RunLog(output, listener)
         try:
-            prepared = prepare(config, log)
+            with first():
+                prepared = prepare(config, log)
             (output / CHECKPOINTS).mkdir(exist_ok=True)
             settings = config
             while (ended := _attempt(settings, prepared, log, stop)) is None:
@@ -88,12 +93,17 @@ def train(
             if stop.reason == INTERRUPTED:
                 log("stop", reason=stop.reason)
                 return Result(adapter=None, steps=ended, metrics={}, stopped=stop.reason)
+            if not is_first():
+                return Result(adapter=output / ADAPTER, steps=ended, metrics={})
             return _finish(config, prepared, log, stop, ended)
+        except KeyboardInterrupt:
+            log("stop", reason=INTERRUPTED)
+            raise
         except TrainingError as error:
-            log("failed", reason=str(error))
+            log(FAILED, reason=str(error))
             raise
         except Exception as error:
-            log("failed", reason=f"{type(error).__name__}: {error}")
+            log(FAILED, reason=f"{type(error).__name__}: {error}")
             raise
 
 
@@ -104,12 +114,18 @@ def _attempt(config: Config, prepared: Prepared, log: RunLog, stop: Stop) -> int
         TrainingError: why the run cannot go on.
     """
     folder = Path(config.output) / CHECKPOINTS
-    start, damaged = newest(folder)
+    with first():
+        start, damaged = newest(folder)
     for name, wrong in damaged.items():
         log("damaged", checkpoint=name, problems=wrong)
     if start:
         log("resume", step=step_of(start))
         state = state_of(start)
+        if (before := len(list(start.glob("rng_state*")))) != count():
+            raise TrainingError(
+                f"{start} was saved by {before} processes, and this run has {count()}: it would "
+                "not go on with the same rows; start as many as before"
+            )
         if state["global_step"] >= state["max_steps"] or exhausted(
             state["log_history"], config.train.patience
         ):
@@ -124,7 +140,7 @@ def _attempt(config: Config, prepared: Prepared, log: RunLog, stop: Stop) -> int
     except (RuntimeError, MemoryError) as error:
         if not _out_of_memory(error):
             raise
-        if config.train.out_of_memory == "halve" and config.train.batch_size > 1:
+        if config.train.out_of_memory == "halve" and config.train.batch_size > 1 and count() == 1:
             return None
         raise TrainingError(_memory_advice(config)) from error
     finally:
@@ -186,6 +202,7 @@ def _trainer(config: Config, prepared: Prepared, log: RunLog, stop: Stop) -> Any
         logging_nan_inf_filter=False,
         report_to="none",
         disable_tqdm=True,
+        ddp_find_unused_parameters=False,
     )
     trainer = trainer_class()(
         model=prepared.base,
@@ -208,6 +225,8 @@ def _trainer(config: Config, prepared: Prepared, log: RunLog, stop: Stop) -> Any
         for weight in trainer.model.parameters():
             if weight.requires_grad:
                 weight.data = weight.data.float()
+    if run.max_steps > _steps_of_epochs(config, len(trainer.train_dataset)):
+        trainer.args.max_steps = -1  # transformers would take it for how long the run is
     trainer.remove_callback(PrinterCallback)
     trainer.log_event, trainer.checkpoints, trainer.keep = log, folder, run.keep
     return trainer
@@ -237,6 +256,8 @@ def _finish(config: Config, prepared: Prepared, log: RunLog, stop: Stop, ended: 
     prepared.template.write(partial)
     made_from = {
         "base": prepared.base,
+        "dataset": prepared.dataset,
+        "processes": count(),
         "config": config.model_dump(),
         "data": [report.to_json() for report in prepared.reports],
         "step": step_of(chosen),
@@ -252,6 +273,13 @@ def _finish(config: Config, prepared: Prepared, log: RunLog, stop: Stop, ended: 
     return Result(
         adapter=output / ADAPTER, steps=step_of(last), metrics=metrics, stopped=stop.reason
     )
+
+
+def _steps_of_epochs(config: Config, sequences: int) -> int:
+    """Steps that all epochs take, as transformers counts them."""
+    run = config.train
+    batches = math.ceil(sequences / (run.batch_size * count()))
+    return math.ceil(run.epochs * max(math.ceil(batches / run.accumulation), 1))
 
 
 def _keep_weights(model: Any) -> None:

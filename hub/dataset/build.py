@@ -36,7 +36,7 @@ from hub.reporting import silent
 from hub.types import Message
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from hub.config import Dataset
     from hub.curate.annotate import Annotation
@@ -98,6 +98,7 @@ class Ingredients:
     own: Sequence[Example] = ()  # hand-written and imported
     held_out: Sequence[str] = ()  # answers that no example may resemble
     variants: Sequence[Variant] = ()
+    rejected: Collection[str] = ()  # ids of examples that people turned down
     vectors: Vectors | None = None  # of the patterns, in their order
 
 
@@ -121,7 +122,7 @@ def build(
     started = time.perf_counter()
     options = checked_options(out, settings)
     report = BuildReport(out=str(out))
-    examples = list(_made(ingredients, settings, report, progress))
+    examples = _reviewed(_made(ingredients, settings, report, progress), ingredients, report)
     examples = _checked(examples, check, settings, report, progress)
     report.private = compliance.private_kinds()
     if strict and compliance.forbidden:
@@ -207,6 +208,19 @@ def _made(
     stage.kept += len(ingredients.own)
     report.stages.append(stage)
     yield from ingredients.own
+
+
+def _reviewed(
+    examples: Iterable[Example], ingredients: Ingredients, report: BuildReport
+) -> list[Example]:
+    """Examples that nobody turned down."""
+    made = list(examples)
+    if not ingredients.rejected:
+        return made
+    kept = [example for example in made if identity(example) not in ingredients.rejected]
+    reasons = Counter({"rejected by a person": len(made) - len(kept)})
+    report.stages.append(Stage("reviewed", len(kept), +reasons))
+    return kept
 
 
 def _annotated(example: Example, known: Annotation | None, *, worth: float = 1.0) -> Example:

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from hub.curate.forbidden import find_terms
 from hub.curate.shingles import shingles, tokens
 from hub.errors import HubError
+from hub.generator import collect
 from hub.syntax import definition, parse
-from hub.types import Example, Message
+from hub.types import Decoding, Example, Message, Prompt
 from hub.words import split_words
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ GENERATED = "examples/generated.jsonl"  # the ledger, in the hub's folder
 FAILURES = 5  # of the endpoint in a row, after which it is taken to be gone
 MIN_WORDS, MAX_WORDS = 6, 120  # of an instruction
 LEAK = 0.3  # share of an instruction's shingles that stand in the code it asks for
+DECODING = Decoding(temperature=0.2)  # what is kept has to validate: little variety is wanted
 SYSTEM = "You write training data for a coding assistant. Answer with what is asked for alone."
 
 
@@ -91,18 +93,19 @@ def generate(
             if key in known:
                 continue
             asked = JOBS[name].ask.format(language=p.language, code=definition(p.text))
-            try:
-                answer = generator.generate([Message("system", SYSTEM), Message("user", asked)])
-            except HubError as error:
+            prompt = Prompt((Message("system", SYSTEM), Message("user", asked)))
+            (answer,) = collect(generator.stream([prompt], DECODING))
+            if not answer.complete:
                 report.failed += 1
                 in_a_row += 1
                 if in_a_row >= FAILURES:
                     raise HubError(
-                        f"{error}; {report.accepted} answers are kept, the same command goes on"
-                    ) from error
+                        f"{answer.error}; {report.accepted} answers are kept, the same command "
+                        "goes on"
+                    )
                 continue
             in_a_row = 0
-            text = _unfenced(answer)
+            text = _unfenced(answer.text)
             reason = JOBS[name].wrong(text, p)
             if reason:
                 report.rejected[reason] += 1

@@ -18,6 +18,7 @@ A completion that is one fenced block is that block's code.
 
 from __future__ import annotations
 
+import itertools
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -58,23 +59,59 @@ def new_example(folder: Path, category: str, task: str) -> Path:
     Raises:
         HubError: an unknown task, no category, or the file cannot be written.
     """
-    slug = "-".join(re.findall(r"\w+", category.lower()))
-    if not slug:
-        raise HubError(f"category {category!r} has no letter in it")
     if task not in TASKS:
         raise HubError(f"no task is called {task!r}; there are: {', '.join(TASKS)}")
-    home = folder / EXAMPLES
-    number = 1
-    while (path := home / f"{slug}-{task}-{number}.md").exists():
-        number += 1
+    slug, home = _slug(category), folder / EXAMPLES
     own = (home / "templates" / f"{name}.md" for name in (slug, task))
     try:
         text = next((path.read_text(encoding="utf-8") for path in own if path.is_file()), "")
-        home.mkdir(parents=True, exist_ok=True)
-        path.write_text(text or _template(category, task), encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise HubError(f"{path} cannot be written: {error}") from error
-    return path
+        raise HubError(f"a template in {home / 'templates'} cannot be read: {error}") from error
+    return _write_new(home, f"{slug}-{task}", text or _template(category, task))
+
+
+def write_example(
+    folder: Path, *, category: str, task: str, language: str, prompt: str, completion: str
+) -> Path:
+    """Keep an example that a person wrote, in a new file of the hub's ``folder``.
+
+    Prompt and completion stand in the front matter, where any text can stand.
+
+    Raises:
+        HubError: one of them is empty, or the file cannot be written.
+    """
+    import yaml
+
+    said = {"category": category, "task": task, "language": language}
+    said |= {"prompt": prompt.strip(), "completion": completion.strip()}
+    for key in ("category", "task", *SECTIONS):
+        if not said[key].strip():
+            raise HubError(f"the example has no {key}")
+    front = yaml.safe_dump(said, sort_keys=False, allow_unicode=True)
+    return _write_new(folder / EXAMPLES, f"{_slug(category)}-{task}", f"---\n{front}---\n")
+
+
+def _slug(category: str) -> str:
+    slug = "-".join(re.findall(r"\w+", category.lower()))
+    if not slug:
+        raise HubError(f"category {category!r} has no letter in it")
+    return slug
+
+
+def _write_new(home: Path, stem: str, text: str) -> Path:
+    """Write a file under the first number that is free; two writers never take the same."""
+    for number in itertools.count(1):
+        path = home / f"{stem}-{number}.md"
+        try:
+            home.mkdir(parents=True, exist_ok=True)
+            with path.open("x", encoding="utf-8") as file:
+                file.write(text)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise HubError(f"{path} cannot be written: {error}") from error
+        return path
+    raise AssertionError("numbers have no end")
 
 
 def _template(category: str, task: str) -> str:

@@ -9,18 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from hub.config import MANIFEST
 from hub.errors import HubError
+from hub.hugging_face import asking
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-WAYS_OUT = {
-    401: "the token is missing or wrong: set HF_TOKEN, or log in with `hf auth login`",
-    403: "the token may not write there: it needs the role 'write' and access to the organisation",
-    404: "there is no such repository, or the token may not see it",
-    409: "somebody else is writing there: try again",
-    413: "the Hub takes no files that large",
-    429: "too many requests: wait, then run the same command again",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +55,10 @@ def publish(
     report = PublishReport(repository, private, tag, files)
     if dry_run:
         return report
-    import httpx2
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     api = HfApi()
-    try:
+    with asking(repository):
         api.create_repo(repository, repo_type="dataset", private=private, exist_ok=True)
         done = api.upload_folder(
             repo_id=repository,
@@ -79,16 +69,6 @@ def publish(
             commit_message=f"Pattern Hub dataset {tag}",
         )
         api.create_tag(repository, repo_type="dataset", tag=tag, revision=done.oid, exist_ok=True)
-    except HFValidationError as error:
-        raise HubError(f"{repository!r} is no name for a repository: {error}") from error
-    except HfHubHTTPError as error:
-        status = error.response.status_code
-        why = WAYS_OUT.get(status, "try again; nothing on this machine has changed")
-        raise HubError(f"the Hub refuses {repository} ({status}): {why}. {error}") from error
-    except (httpx2.HTTPError, OSError) as error:
-        raise HubError(
-            f"the Hub cannot be reached, or hung up: {error}; run the same command again"
-        ) from error
     return PublishReport(repository, private, tag, files, url=str(done.commit_url))
 
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hub.page import BLUE, document, table
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
@@ -25,15 +27,6 @@ COLOURS = (
     "#4e79a7", "#f28e2b", "#e15759", "#76b7b2", "#59a14f", "#edc948", "#b07aa1", "#ff9da7",
     "#9c755f", "#86bcb6", "#d37295", "#8cd17d", "#b6992d", "#499894", "#79706e", "#a0cbe8",
 )  # fmt: skip
-STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 940px; margin: 2rem auto; padding: 0 1rem;
-       color: #222; background: #fff }
-table { border-collapse: collapse; margin: .5rem 0 1.5rem } th { text-align: left }
-td, th { padding: .15rem .8rem .15rem 0; vertical-align: top } td.n { text-align: right }
-.bar { height: .8em; background: #4e79a7; display: inline-block } .bar.was { background: #cdd9e5 }
-svg { border: 1px solid #ddd; background: #fcfcfc } .note { color: #666 }
-.key span { margin-right: 1rem; white-space: nowrap } .key i { font-style: normal }
-"""
 
 
 def page(
@@ -72,9 +65,7 @@ def page(
     ]
     if vectors is not None and len(vectors) > 2:
         parts += ["<h2>Map of patterns and examples</h2>", _map(ingredients, examples, vectors)]
-    head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{STYLE}</style>'
-    body = "\n".join(parts)
-    return f"<!doctype html>\n<html lang=en><head>{head}</head>\n<body>\n{body}\n</body></html>\n"
+    return document(title, parts)
 
 
 def _summary(report: BuildReport, patterns: int) -> str:
@@ -93,7 +84,7 @@ def _steps(report: BuildReport) -> str:
         reasons = sorted(stage.dropped.items(), key=lambda item: (-item[1], item[0])) or [("", 0)]
         for nth, (why, count) in enumerate(reasons):
             rows.append(("" if nth else stage.name, "" if nth else stage.kept, count or "", why))
-    return _table(("step", "kept", "dropped", "why"), rows)
+    return table(("step", "kept", "dropped", "why"), rows)
 
 
 def _lacking(report: BuildReport) -> str:
@@ -103,7 +94,7 @@ def _lacking(report: BuildReport) -> str:
     ]
     if not rows:
         return "<p class=note>No category is short of test rows or of its floor.</p>"
-    return "<p>Short of what was asked for:</p>" + _table(("category", "missing", "what"), rows)
+    return "<p>Short of what was asked for:</p>" + table(("category", "missing", "what"), rows)
 
 
 def _bars(before: Mapping[str, int], after: Mapping[str, int]) -> str:
@@ -127,7 +118,7 @@ def _histogram(values: Sequence[float], unit: str, *, log: bool = False) -> str:
     width, top = WIDTH / BINS, max(int(counts.max()), 1)
     bars = "".join(
         f'<rect x="{i * width:.1f}" y="{150 - 140 * n / top:.1f}" width="{width - 1:.1f}" '
-        f'height="{140 * n / top:.1f}" fill="#4e79a7"><title>{ends[i]:,.6g} to {ends[i + 1]:,.6g}: '
+        f'height="{140 * n / top:.1f}" fill="{BLUE}"><title>{ends[i]:,.6g} to {ends[i + 1]:,.6g}: '
         f"{n:,}</title></rect>"
         for i, n in enumerate(counts)
     )
@@ -155,11 +146,11 @@ def _compliance(found: Mapping[str, Any]) -> str:
     ]
     parts = ["<p class=note>compliance.json says where each stands, what is private by hash.</p>"]
     if private:
-        parts.append(_table(("private", "found", "action"), private))
+        parts.append(table(("private", "found", "action"), private))
     if terms:
         parts.append(f"<p>{len(terms):,} forbidden terms; their rows were dropped:</p>")
-        parts.append(_table(("row", "where", "what"), terms[:FORBIDDEN]))
-    parts.append(_table(("source", "licence"), [(s, told or "not found") for s, told in licences]))
+        parts.append(table(("row", "where", "what"), terms[:FORBIDDEN]))
+    parts.append(table(("source", "licence"), [(s, told or "not found") for s, told in licences]))
     return "".join(parts)
 
 
@@ -177,7 +168,7 @@ def _clusters(ingredients: Ingredients) -> str:
         stands = by_id[kept]
         rows.append((len(ids), stands.symbol or stands.kind, f"{stands.source}: {stands.location}"))
     total = sum(map(len, groups))
-    return f"<p>{len(groups):,} groups of {total:,} patterns.</p>" + _table(
+    return f"<p>{len(groups):,} groups of {total:,} patterns.</p>" + table(
         ("patterns", "kept", "where"), rows
     )
 
@@ -221,14 +212,3 @@ def _map(ingredients: Ingredients, examples: Iterable[Example], vectors: Vectors
         "vectors' first two principal components. Filled: an example was made of it. Rings alone: "
         "a gap.</p>"
     )
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    lines = ["<tr>" + "".join(f"<th>{escape(name)}" for name in head)]
-    for row in rows:
-        cells = (
-            f"<td class=n>{cell:,}" if isinstance(cell, int) else f"<td>{escape(str(cell))}"
-            for cell in row
-        )
-        lines.append("<tr>" + "".join(cells))
-    return f"<table>{''.join(lines)}</table>"

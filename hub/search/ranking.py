@@ -42,12 +42,14 @@ _TEST_PATH = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """Conditions a pattern has to meet; None is no condition. ``path`` is gitignore-style."""
+    """Conditions a pattern has to meet; None is no condition. ``path`` is gitignore-style; ``ids``
+    are the only patterns that may be found."""
 
     language: str | None = None
     kind: str | None = None
     source: str | None = None
     path: str | None = None
+    ids: frozenset[str] | None = None
 
     def where(self, rows: Rows) -> dict[str, Any] | None:
         """The same conditions for Chroma."""
@@ -79,6 +81,10 @@ class Filters:
         ]
         if self.path is not None:
             masks.append(_matching(self.path, rows.paths.names)[rows.paths.codes])
+        if self.ids is not None:
+            masks.append(
+                np.isin(rows.ids, np.array([i.encode() for i in self.ids], rows.ids.dtype))
+            )
         return np.logical_and.reduce(masks) if masks else None
 
 

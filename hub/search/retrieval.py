@@ -28,7 +28,7 @@ from hub.store.snapshot import Snapshot
 from hub.types import SearchResult
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from hub.config import Mode, Tier
@@ -186,6 +186,25 @@ class Retriever:
         there = [id_ in found for id_ in ids]  # others were just deleted
         return [found[id_] for id_ in ids if id_ in found], rows.fast[wanted[there]]
 
+    def patterns(self, ids: Sequence[str]) -> list[Pattern]:
+        """See :meth:`hub.api.Hub.patterns`."""
+        found = self.store.get(list(ids))
+        return [found[id_] for id_ in ids if id_ in found]
+
+    def similar(self, pattern: Pattern, *, limit: int) -> list[tuple[Pattern, float]]:
+        """See :meth:`hub.api.Hub.similar`."""
+        generation = self.current()
+        rows = generation.snapshot.rows
+        own = generation.rows_of([pattern.id])
+        if not len(own):
+            return []
+        matrix = rows.best if generation.tier == "best" else rows.fast
+        cosines = _start_scan(matrix, np.asarray(matrix[own[0]], dtype=np.float32))()
+        cosines[rows.ids == pattern.id.encode()] = -1
+        near = np.argsort(-cosines, kind="stable")[: 2 * limit + SPARE]
+        hits = self._hits([rows.ids[row].decode() for row in near], cosines[near], limit)
+        return list(islice(_one_per_function(hits), limit))
+
     def neighbours(self, pattern: Pattern) -> tuple[Pattern | None, Pattern | None]:
         """See :meth:`hub.api.Hub.neighbours`."""
         ids = [None, *self._file_of(pattern), None]
@@ -195,6 +214,21 @@ class Retriever:
         before, after = ids[at - 1], ids[at + 1]
         found = self.store.get([id_ for id_ in (before, after) if id_])
         return found.get(before or ""), found.get(after or "")
+
+    def wholes(self, patterns: Sequence[Pattern]) -> list[list[Pattern]]:
+        """Of each pattern that is one piece of a long function or section all pieces, in order; of
+        any other the pattern alone."""
+        ids: dict[tuple[str, str], list[str]] = {}
+        for p in patterns:
+            if p.part and (p.source, p.path) not in ids:
+                ids[p.source, p.path] = self._file_of(p)
+        found = self.store.get([id_ for listed in ids.values() for id_ in listed]) if ids else {}
+        return [
+            _pieces([found[id_] for id_ in ids[p.source, p.path] if id_ in found], p)
+            if p.part
+            else [p]
+            for p in patterns
+        ]
 
     def outline(self, pattern: Pattern) -> list[Pattern]:
         """See :meth:`hub.api.Hub.outline`."""
@@ -218,6 +252,22 @@ class Retriever:
         vectors = np.asarray((rows.best if best else rows.fast)[there], dtype=np.float32)
         encoder = self._encoders.best if best else self._encoders.fast
         return [known[ids[row]] for row in there], vectors, encoder
+
+    @property
+    def model(self) -> str:
+        """What a person calls the best tier's model."""
+        return self._encoders.best.name
+
+    def cosines(self, query: str, rows: npt.NDArray[np.int64]) -> tuple[Vectors, Vectors]:
+        """Cosines of ``query`` and ``rows`` by fast vectors, and by the best; none, shape (0,),
+        where that tier is not complete."""
+        generation = self.current()
+        columns = generation.snapshot.rows
+        fast = columns.fast[rows] @ self._encoders.fast.encode_queries([query])[0]
+        if generation.tier != "best":
+            return np.asarray(fast), np.zeros(0, dtype=np.float32)
+        best = columns.best[rows] @ self._encoders.best.encode_queries([query])[0]
+        return np.asarray(fast), np.asarray(best)
 
     def _full_id(self, prefix: str) -> str:
         """The one id that starts with ``prefix``."""
@@ -359,6 +409,22 @@ def _one_per_function(hits: Iterable[_Hit]) -> Iterator[tuple[Pattern, float]]:
                 continue
             seen.add(key)
         yield pattern, score
+
+
+def _pieces(file: list[Pattern], pattern: Pattern) -> list[Pattern]:
+    """The run of pieces around ``pattern``: parts of one construct count up from 1."""
+    at = next((i for i, p in enumerate(file) if p.id == pattern.id), None)
+    if at is None:
+        return [pattern]  # removed by a writer meanwhile
+    first = at - (pattern.part - 1)
+    run = [pattern]
+    if first >= 0 and file[first].part == 1:
+        run = [file[first]]
+        for p in file[first + 1 :]:
+            if p.part != run[-1].part + 1:
+                break
+            run.append(p)
+    return run if any(p.id == pattern.id for p in run) else [pattern]
 
 
 def _usable_tier(generation: Generation, asked: Tier | None) -> Tier:

@@ -1,4 +1,4 @@
-"""A small SQLite file beside the collections: derived, and named when it is damaged."""
+"""A small SQLite file that can be made again, and is named when it is damaged."""
 
 from __future__ import annotations
 
@@ -14,11 +14,14 @@ if TYPE_CHECKING:
 
 
 class Database:
-    """One SQLite file. A damaged one raises a HubError that says to delete it."""
+    """One SQLite file. A damaged one raises a HubError that says how to come by another."""
 
-    def __init__(self, path: Path, schema: str) -> None:
+    def __init__(
+        self, path: Path, schema: str, *, way_out: str = "delete it and index again"
+    ) -> None:
         """Open ``path``, with the tables of ``schema`` where they are missing."""
         self._path = path
+        self._way_out = way_out
         try:
             self._db = sqlite3.connect(path, check_same_thread=False)
             self._db.execute("PRAGMA journal_mode=WAL")
@@ -53,4 +56,4 @@ class Database:
             raise self._unusable(error) from error
 
     def _unusable(self, error: sqlite3.Error) -> HubError:
-        return HubError(f"{self._path} cannot be used ({error}): delete it and index again")
+        return HubError(f"{self._path} cannot be used ({error}): {self._way_out}")

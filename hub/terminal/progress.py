@@ -20,6 +20,8 @@ UNITS = {
     "measuring": "tiers",
     "comparing": "levels",
     "commits": "commits",
+    "answers": "answers",
+    "scored": "arms",
 }
 STEPS = "steps"  # the unit of every other stage
 

@@ -1,0 +1,36 @@
+"""The verb that opens the app in a browser."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from hub.errors import MissingExtraError
+
+
+@click.command()
+@click.option("--port", type=click.IntRange(0, 65535), default=7860, show_default=True)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
+@click.pass_obj
+def ui(folder: Path | None, port: int, host: str) -> None:
+    """Serve the app: search, datasets, training, comparison and adapters in a browser.
+
+    Beyond this machine it asks for the user "team" and the password in PATTERNHUB_PASSWORD.
+    """
+    from hub.config import find_hub
+
+    try:
+        from space_app.app import serve
+    except ModuleNotFoundError as error:
+        if error.name not in ("gradio", "fastapi", "uvicorn"):
+            raise
+        raise MissingExtraError("the app", "app") from error
+    click.echo(f"http://{host}:{port}", err=True)
+    serve(
+        folder if folder is not None else find_hub(Path.cwd()),
+        host=host,
+        port=port,
+        password=os.environ.get("PATTERNHUB_PASSWORD", ""),
+    )

@@ -1,0 +1,305 @@
+"""Training runs of a hub: each a folder, and a process that nobody has to watch.
+
+``.patternhub/runs/RUN`` is what ``python -m training`` writes (settings, log, checkpoints, adapter)
+with ``run.json``, what the hub knows of it. A run has a session of its own, and how it goes is read
+from its folder alone: whoever closed the terminal, killed the command or restarted the app finds it
+again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hub.errors import HubError
+from hub.run import (
+    ASKED,
+    CONSOLE,
+    RECORD,
+    Record,
+    is_running,
+    read_run,
+    record_of,
+    was_asked,
+    write_record,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from hub.config import Training
+    from hub.run import Run
+    from hub.serving.registry import Registry
+    from hub.types import Adapter
+    from training.config import Config
+    from training.preflight import Check
+    from training.runlog import Event
+
+FOLDER = "runs"
+POLL = 0.2  # seconds between two looks at a run that goes on
+OWN = ("dataset", "output")  # settings that the hub gives
+
+
+class Runs:
+    """The runs in one folder; ``settings`` are what hub.toml says where a caller says nothing."""
+
+    def __init__(self, folder: Path, settings: Training) -> None:
+        """Prepare to read and start runs; nothing is written yet."""
+        self.folder = folder
+        self.settings = settings
+
+    def config(
+        self,
+        dataset: Path | None = None,
+        *,
+        preset: str = "",
+        base: str = "",
+        settings: Sequence[str] = (),
+    ) -> Config:
+        """The settings of a new run, all of them checked.
+
+        Args:
+            dataset: The folder that a build wrote; by default what was built last.
+            preset: A shipped one, or a YAML file.
+            base: In place of the preset's.
+            settings: Further ones, as ``train.epochs=1``.
+
+        Raises:
+            HubError: names everything that is wrong with them.
+        """
+        from hub.dataset.checking import last_build
+        from training.config import load_config
+
+        dataset, home = dataset or last_build(self.folder.parent), self.folder.parents[1]
+        with _as_hub_errors():
+            base = base or ("" if preset else _absolute(self.settings.base, home))
+            given = ({"base": base} if base else {}) | self._given(settings)
+            places = {"dataset": str(dataset.resolve()), "output": str(self.folder / "new")}
+            config = load_config(preset or _absolute(self.settings.preset, home), given | places)
+        # A run works in a folder of its own.
+        template = _absolute(config.data.chat_template)
+        data = config.data.model_copy(update={"chat_template": template})
+        return config.model_copy(update={"base": _absolute(config.base), "data": data})
+
+    def preflight(self, config: Config) -> Sequence[Check]:
+        """Everything that can fail is tried; nothing is written.
+
+        Raises:
+            HubError: the extra 'train' is not installed.
+        """
+        from hub.errors import MissingExtraError
+
+        if any(find_spec(name) is None for name in ("torch", "trl", "peft")):
+            raise MissingExtraError("`patternhub train`", "train")
+        from training.preflight import preflight
+
+        return preflight(config)
+
+    def start(self, config: Config, *, name: str = "", preset: str = "") -> Run:
+        """Start a run in the background, as :meth:`config` made it.
+
+        Args:
+            config: Its ``output`` becomes the run's own folder.
+            name: Of the adapter; by default hub.toml's, or the hub's folder's.
+            preset: What the run is called after, and listed with.
+
+        Raises:
+            HubError: its folder cannot be written, or no adapter can be called so.
+        """
+        import yaml
+
+        from hub.serving.registry import check_name
+
+        preset = Path(preset or self.settings.preset).stem
+        name = name or self.settings.name or _plain(self.folder.parents[1].name)
+        check_name(name)  # before hours of training, not after them
+        try:
+            folder = self._new_folder(preset)
+            config = config.model_copy(update={"output": str(folder)})
+            settings = yaml.safe_dump(config.model_dump(), sort_keys=False)
+            (folder / "config.yaml").write_text(settings, encoding="utf-8")
+            write_record(folder, Record(name=name, preset=preset, created=round(time.time(), 3)))
+            self._launch(folder)
+        except OSError as error:
+            raise HubError(f"{self.folder} cannot be written: {error}") from error
+        return self.get(folder.name)
+
+    def resume(self, id: str = "", *, settings: Sequence[str] = ()) -> Run:
+        """Go on with a run in the background; by default with the newest that has not ended well.
+
+        Args:
+            id: As :meth:`get` takes it.
+            settings: Those that may change, as ``train.keep=3``.
+
+        Raises:
+            HubError: it is running, done, or not there; or a setting may not change.
+        """
+        from training.config import load_config
+        from training.output import check_output
+
+        run = self.get(id) if id else self._unfinished()
+        if run.state == "running":
+            raise HubError(f"{run.id} is running; see patternhub runs logs {run.id} --follow")
+        if run.state == "done":
+            raise HubError(f"{run.id} is done; its adapter is {run.adapter or run.folder}")
+        with _as_hub_errors():
+            path = run.folder / "config.yaml"
+            changed = load_config(str(path), self._given(settings))
+            check_output(changed, run.folder, resume=True)
+        self._launch(run.folder, "--resume", *(part for s in settings for part in ("--set", s)))
+        return self.get(run.id)
+
+    def list(self) -> Sequence[Run]:
+        """Every run, the newest first."""
+        found = [read_run(path.parent) for path in self.folder.glob(f"*/{RECORD}")]
+        return sorted(found, key=lambda run: (run.created, run.id), reverse=True)
+
+    def get(self, id: str) -> Run:
+        """The run with this id, or the only one whose id starts so.
+
+        Raises:
+            HubError: there is none, or there are several.
+        """
+        known = sorted(path.parent.name for path in self.folder.glob(f"*/{RECORD}"))
+        found = [name for name in known if name == id] or [n for n in known if n.startswith(id)]
+        if len(found) != 1:
+            there = ", ".join(found or known) or "none: `patternhub train` starts one"
+            raise HubError(f"{len(found) or 'no'} runs are called {id!r}; there are {there}")
+        return read_run(self.folder / found[0])
+
+    def log(self, id: str) -> Sequence[Event]:
+        """The events of a run until now."""
+        from training.runlog import read_log
+
+        return read_log(self.get(id).folder)
+
+    def follow(self, id: str) -> Iterator[Event]:
+        """The events of a run, from its first on, as they come, until it has ended."""
+        from training.runlog import FILE
+
+        folder = self.get(id).folder
+        at, running = 0, True
+        while running:
+            running = is_running(folder)
+            try:
+                with (folder / FILE).open("rb") as file:
+                    file.seek(at)
+                    new, _, _rest = file.read().rpartition(b"\n")
+            except FileNotFoundError:
+                new = b""
+            for line in new.splitlines():
+                with suppress(ValueError):  # a killed process left it unfinished
+                    yield json.loads(line)
+            at += len(new) + bool(new)
+            if running:
+                time.sleep(POLL)
+
+    def stop(self, id: str) -> Run:
+        """Ask a run to end after its step, with a checkpoint; asked again, end it at once.
+
+        Raises:
+            HubError: it is not running, or on another machine.
+        """
+        from training.process import FILE, noted
+
+        run = self.get(id)
+        process = noted(run.folder)
+        if run.state != "running" or process is None:
+            raise HubError(f"{run.id} is not running: it is {run.state}")
+        if not process.is_alive:
+            raise HubError(f"{run.id} runs on {process.host}: stop it there")
+        again = was_asked(run.folder)
+        (run.folder / ASKED).write_bytes((run.folder / FILE).read_bytes())
+        os.kill(process.pid, signal.SIGKILL if again else signal.SIGTERM)
+        return self.get(run.id)
+
+    def collect(self, registry: Registry) -> Sequence[Adapter]:
+        """Take each finished adapter that the registry has not seen; who watched does not matter.
+
+        One that cannot be taken stays where it is, its run says why, and the next call tries again.
+        """
+        taken = []
+        for path in self.folder.glob(f"*/{RECORD}"):
+            record, adapter = record_of(path.parent), path.parent / "adapter"
+            if record.adapter or not adapter.is_dir():
+                continue
+            try:
+                taken.append(registry.take(adapter, name=record.name, run=path.parent.name))
+                changed = {"adapter": taken[-1].reference, "refused": ""}
+            except HubError as error:
+                changed = {"refused": str(error)}
+            write_record(path.parent, Record(**asdict(record) | changed))
+        return taken
+
+    def _given(self, settings: Sequence[str]) -> dict[str, Any]:
+        from training.config import setting
+
+        given = dict(map(setting, settings))
+        for key in OWN:
+            if key in given:
+                raise HubError(f"{key} is the hub's to give: it cannot be set")
+        return given
+
+    def _new_folder(self, name: str) -> Path:
+        """A folder that no other run has."""
+        began = time.strftime("%Y%m%d-%H%M%S")
+        for extra in ("", *(f"-{n}" for n in range(2, 100))):
+            folder = self.folder / f"{began}-{_plain(name)}{extra}"
+            try:
+                folder.mkdir(parents=True)
+            except FileExistsError:
+                continue
+            return folder
+        raise HubError(f"{self.folder} has a hundred runs of this second: wait for the next")
+
+    def _launch(self, folder: Path, *options: str) -> None:
+        """``python -m training`` in a session of its own, noted before it can note itself."""
+        from training.process import Process
+
+        command = [sys.executable, "-m", "training", str(folder / "config.yaml"), *options]
+        with (folder / CONSOLE).open("ab") as console:
+            process = subprocess.Popen(
+                command, cwd=folder, stdin=subprocess.DEVNULL, stdout=console,
+                stderr=subprocess.STDOUT, start_new_session=True,
+            )  # fmt: skip
+        Process.of(process.pid).note(folder)
+        # Or it would stay a zombie for as long as this process lives.
+        threading.Thread(target=process.wait, daemon=True).start()
+
+    def _unfinished(self) -> Run:
+        found = [run for run in self.list() if run.state != "done"]
+        if not found:
+            raise HubError("no run is left unfinished here: `patternhub train` starts one")
+        return found[0]
+
+
+def _absolute(path: str, home: Path = Path()) -> str:
+    """A path that means the same in any folder; what is no path, such as a model's id, stays."""
+    return str((home / path).resolve()) if path and (home / path).exists() else path
+
+
+def _plain(name: str) -> str:
+    """A name as identifiers of runs and adapters have it."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "adapter"
+
+
+@contextmanager
+def _as_hub_errors() -> Iterator[None]:
+    """What is wrong with a run's settings is what is wrong with a command's."""
+    from training.errors import TrainingError
+
+    try:
+        yield
+    except TrainingError as error:
+        raise HubError(str(error)) from error

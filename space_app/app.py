@@ -1,0 +1,106 @@
+"""Layout and wiring: one page with a tab a task, served by FastAPI.
+
+    python -m space_app.app          # as a Space runs it
+    patternhub ui                    # at home
+
+A page loads nothing from another host, and a policy that browsers enforce says so.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import gradio as gr
+from fastapi import FastAPI
+
+from hub.errors import HubError
+from space_app.code_view import styles
+from space_app.context import Context
+from space_app.dataset import dataset_tab
+from space_app.search import search_tab
+
+if TYPE_CHECKING:
+    from fastapi import Request, Response
+    from starlette.middleware.base import RequestResponseEndpoint
+
+POLL = 1.0  # seconds between two looks at what runs
+LOCAL = frozenset({"127.0.0.1", "localhost", "::1"})
+POLICY = "; ".join(
+    (
+        "default-src 'self'",
+        "script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:",  # Gradio's own need both
+        "style-src 'self' 'unsafe-inline'",
+        "img-src 'self' data: blob:",
+        "font-src 'self' data:",
+        "worker-src 'self' blob:",
+        "frame-ancestors 'self' https://huggingface.co",  # where a Space is shown
+    )
+)
+
+
+def build(context: Context) -> gr.Blocks:
+    """The page."""
+    with gr.Blocks(title="Pattern Hub", analytics_enabled=False) as page:
+        gr.Markdown("# Pattern Hub")
+        timer = gr.Timer(POLL)
+        with gr.Tabs():
+            with gr.Tab("Search", id="search"):
+                search_tab(context, page)
+            with gr.Tab("Dataset", id="dataset"):
+                dataset_tab(context, page, timer)
+    return page
+
+
+def create_app(context: Context, *, password: str = "") -> FastAPI:
+    """The app over the hub of ``context``; with ``password``, for the user "team" alone."""
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+
+    @app.middleware("http")
+    async def keep_to_itself(request: Request, call_next: RequestResponseEndpoint) -> Response:
+        response = await call_next(request)
+        response.headers["Content-Security-Policy"] = POLICY
+        response.headers["Referrer-Policy"] = "same-origin"
+        return response
+
+    context.warm()
+    gr.mount_gradio_app(
+        app,
+        build(context),
+        path="/",
+        auth=("team", password) if password else None,
+        theme=gr.themes.Default(
+            font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
+        ),
+        css=styles(),
+        ssr_mode=False,
+    )
+    return app
+
+
+def serve(folder: Path, *, host: str = "127.0.0.1", port: int = 7860, password: str = "") -> None:
+    """Serve until interrupted.
+
+    Raises:
+        HubError: ``host`` is not this machine alone, and there is no password.
+    """
+    import uvicorn
+
+    if host not in LOCAL and not password:
+        raise HubError(
+            f"host {host} can be reached from other machines: set PATTERNHUB_PASSWORD, or listen "
+            "on 127.0.0.1"
+        )
+    uvicorn.run(
+        create_app(Context(folder), password=password), host=host, port=port, log_level="warning"
+    )
+
+
+if __name__ == "__main__":
+    serve(
+        Path(os.environ.get("PATTERNHUB_HUB", ".")),
+        host="0.0.0.0" if os.environ.get("PATTERNHUB_PASSWORD") else "127.0.0.1",
+        port=int(os.environ.get("GRADIO_SERVER_PORT", "7860")),
+        password=os.environ.get("PATTERNHUB_PASSWORD", ""),
+    )

@@ -1,0 +1,107 @@
+"""What every tab works on: the hub, and what is known of its patterns beside their text.
+
+Annotations and links from tests take seconds to minutes: a thread finds them, once for each
+generation of the index, and pages say so until they are there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from hub.errors import HubError
+from space_app.jobs import Jobs
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from hub.api import Hub
+    from hub.curate.annotate import Annotation
+
+
+@dataclass(frozen=True)
+class Knowledge:
+    """Annotations by pattern id, and for each pattern the ids of its tests, best first."""
+
+    generation: int = 0
+    annotations: Mapping[str, Annotation] = field(default_factory=dict)
+    tests: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def categories(self) -> list[str]:
+        return sorted({found.category for found in self.annotations.values()})
+
+
+class Context:
+    """The hub in ``folder`` and what is known of it; shared by all who use the app."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.jobs = Jobs()
+        self._hub: Hub | None = None
+        self._knowledge = Knowledge()
+        self._lock = threading.Lock()
+        self._finding: threading.Thread | None = None
+
+    @property
+    def hub(self) -> Hub:
+        """The hub.
+
+        Raises:
+            HubError: the folder holds none, or its settings are wrong.
+        """
+        with self._lock:
+            if self._hub is None:
+                self._hub = self.open_hub()
+            return self._hub
+
+    def open_hub(self) -> Hub:
+        """The hub once more, for work in a thread: what answers people stays free.
+
+        Raises:
+            HubError: the folder holds none, or its settings are wrong.
+        """
+        from hub.api import Hub
+
+        return Hub.open(self.folder)
+
+    def warm(self) -> None:
+        """Load in a thread what the first question would wait for."""
+
+        def load() -> None:
+            with contextlib.suppress(HubError):  # pages say what is missing
+                self.hub.search("warm", limit=1)
+                self.knowledge()
+
+        threading.Thread(target=load, daemon=True).start()
+
+    def knowledge(self) -> Knowledge:
+        """What is known of the generation that answers now; empty while it is being found."""
+        generation = self.hub.generation()
+        with self._lock:
+            if self._knowledge.generation == generation:
+                return self._knowledge
+            if self._finding is None or not self._finding.is_alive():
+                self._finding = threading.Thread(target=self._find, args=(generation,), daemon=True)
+                self._finding.start()
+        return Knowledge()
+
+    def wait(self) -> Knowledge:
+        """Like :meth:`knowledge`, once it is there."""
+        while not (known := self.knowledge()).generation:
+            finding = self._finding
+            if finding is not None:
+                finding.join()
+        return known
+
+    def _find(self, generation: int) -> None:
+        try:
+            hub = self.open_hub()
+            annotations, tests = hub.annotate().annotations, hub.link_tests()
+        except HubError:
+            annotations, tests = {}, {}  # emptied meanwhile: there is nothing to know
+        with self._lock:
+            self._knowledge = Knowledge(generation, annotations, tests)

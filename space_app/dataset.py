@@ -1,0 +1,320 @@
+"""The tab from patterns to training data: what a dataset holds, lacks and repeats; examples that
+people add, correct and reject; build and publish."""
+
+from __future__ import annotations
+
+import json
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from hub.config import MANIFEST, REPORT
+from hub.errors import HubError
+from space_app.code_view import card, message
+
+if TYPE_CHECKING:
+    from hub.reporting import Progress
+    from space_app.context import Context
+
+CLUSTERS = 200  # rows of the table
+GAPS = 200
+SIDES = ("train", "validation", "test")
+
+
+def dataset_tab(context: Context, page: gr.Blocks, timer: gr.Timer) -> None:
+    """Lay out the tab and wire it; with each tick of ``timer`` it tells of running work."""
+    with gr.Row(equal_height=True):
+        folder = gr.Textbox("", label="Dataset folder", elem_id="dataset", scale=3)
+        build = gr.Button("Build", variant="primary", min_width=100, elem_id="build")
+    job, finished = gr.HTML(elem_id="job"), gr.State(0)
+    with gr.Tabs():
+        with gr.Tab("Overview"):
+            overview = gr.HTML(elem_id="overview")
+        with gr.Tab("Gaps"):
+            _gaps(context, folder)
+        with gr.Tab("Duplicates"):
+            _duplicates(context)
+        with gr.Tab("Examples"):
+            _examples(context, folder)
+        with gr.Tab("Publish"):
+            _publish(context, folder)
+    private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+    build.click(lambda out: start_build(context, out), folder, job, **private)
+    timer.tick(lambda: (job_html(context), context.jobs.finished), None, [job, finished], **private)
+    gr.on([folder.change, finished.change], overview_html, folder, overview, **private)
+    page.load(lambda: last_dataset(context), None, folder, **private)
+
+
+def last_dataset(context: Context) -> str:
+    """The folder that was built last, or where the first one would go."""
+    try:
+        return str(context.hub.last_dataset())
+    except HubError:
+        return str(context.folder.resolve() / "dataset")
+
+
+def start_build(context: Context, out: str) -> str:
+    """Begin to build into ``out``; returns what to show."""
+
+    def work(progress: Progress) -> str:
+        report = context.open_hub().build_dataset(out, progress=progress)
+        if report.unchanged:
+            return f"{out} is up to date."
+        rows = ", ".join(f"{count:,} {side}" for side, count in report.rows.items() if count)
+        return f"{rows} rows in {out}; validated, without a leak between the sides."
+
+    return _start(context, f"Build of {out}", work)
+
+
+def _start(context: Context, title: str, work: Any) -> str:
+    try:
+        context.jobs.start(title, work)
+    except HubError as error:
+        return message(str(error), alert=True)
+    return job_html(context)
+
+
+def job_html(context: Context) -> str:
+    """What runs, or ran last."""
+    job = context.jobs.last
+    return message(str(job), alert=job.state == "failed") if job else ""
+
+
+def overview_html(folder: str) -> str:
+    """The build's own report, as it lies beside the rows, in a frame where nothing of it runs."""
+    try:
+        manifest = json.loads((Path(folder) / MANIFEST).read_text(encoding="utf-8"))
+        report = (Path(folder) / REPORT).read_text(encoding="utf-8")
+        rows = {side: int(n) for side, n in manifest["rows"].items()}
+    except FileNotFoundError:
+        return message("No dataset lies there yet: press Build, or name another folder.")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return message(f"{folder} is no dataset of patternhub dataset build: {error}", alert=True)
+    told = ", ".join(f"{n:,} {side}" for side, n in rows.items() if n)
+    return (
+        f"<p>{escape(told)} rows; private data found and handled: "
+        f"{sum(manifest.get('private', {}).values()):,}</p>"
+        f'<iframe class="report" title="Report of the build" sandbox="" srcdoc="{escape(report)}">'
+        "</iframe>"
+    )
+
+
+def _gaps(context: Context, folder: gr.Textbox) -> None:
+    with gr.Row():
+        find = gr.Button("Find gaps", elem_id="find-gaps")
+        fill = gr.Button("Fill all", elem_id="fill-gaps")
+        one = gr.Dropdown([], label="Category", allow_custom_value=True, elem_id="gap-category")
+        fill_one = gr.Button("Fill this category")
+    table = gr.Dataframe(
+        headers=["what", "category", "task", "have", "missing", "why", "nearest"],
+        interactive=False,
+        wrap=True,
+        elem_id="gaps",
+    )
+    told = gr.HTML()
+
+    def show(out: str) -> tuple[Any, Any, str]:
+        try:
+            gaps = context.hub.gaps(out)[:GAPS]
+        except HubError as error:
+            return gr.Dropdown(), [], message(str(error), alert=True)
+        rows = [
+            [g.kind, g.category, g.task, g.have, g.missing, g.why,
+             ", ".join(near.symbol or near.location for near in g.nearest)]
+            for g in gaps
+        ]  # fmt: skip
+        categories = list(dict.fromkeys(gap.category for gap in gaps))
+        none = "" if gaps else message("No gap: every target and category is covered.")
+        return gr.Dropdown(choices=categories), rows, none
+
+    def start(out: str, category: str | None = "") -> str:
+        def work(progress: Progress) -> str:
+            filled = context.open_hub().fill_gaps(out, category=category or "", progress=progress)
+            made, short = sum(f.made for f in filled), sum(f.shortfall for f in filled)
+            return f"{made:,} examples for the next build; {short:,} are still missing. Build now."
+
+        return _start(context, "Filling gaps", work)
+
+    find.click(show, folder, [one, table, told], api_visibility="private")
+    fill.click(start, folder, told, api_visibility="private")
+    fill_one.click(start, [folder, one], told, api_visibility="private")
+
+
+def _duplicates(context: Context) -> None:
+    find = gr.Button("Find duplicates", elem_id="find-duplicates")
+    table = gr.Dataframe(
+        headers=["patterns", "kept", "where", "why"], interactive=False, elem_id="duplicates"
+    )
+    members = gr.HTML(elem_id="cluster")
+    found = gr.State([])
+
+    def show() -> tuple[Any, Any, str]:
+        try:
+            clusters = context.hub.duplicates().clusters[:CLUSTERS]
+        except HubError as error:
+            return [], [], message(str(error), alert=True)
+        rows = [[len(c), c.kept.symbol or c.kept.kind, c.kept.location, c.reason] for c in clusters]
+        none = "" if clusters else message("No pattern says what another says.")
+        return rows, [c.ids for c in clusters], none
+
+    def open_cluster(clusters: list[list[str]], event: gr.SelectData) -> str:
+        patterns = context.hub.patterns(clusters[event.index[0]])
+        return "".join(card(p, notes=[p.language, p.kind], lines=24) for p in patterns)
+
+    find.click(show, None, [table, found, members], api_visibility="private")
+    table.select(open_cluster, found, members, api_visibility="private")
+
+
+def _examples(context: Context, folder: gr.Textbox) -> None:
+    with gr.Row():
+        side = gr.Dropdown(list(SIDES), value="train", label="Side", min_width=120)
+        number = gr.Number(1, label="Row", minimum=1, precision=0, min_width=120, elem_id="row")
+        category = gr.Textbox("", label="Category", min_width=160, elem_id="category")
+        task = gr.Textbox("implement", label="Task", min_width=120)
+        language = gr.Textbox("python", label="Language", min_width=120)
+    prompt = gr.Textbox("", label="Prompt", lines=6, max_lines=20, elem_id="prompt")
+    completion = gr.Textbox("", label="Completion", lines=8, max_lines=30, elem_id="completion")
+    findings = gr.HTML(elem_id="findings")
+    with gr.Row():
+        reason = gr.Textbox("", label="Why it is rejected or corrected", scale=2, elem_id="reason")
+        add = gr.Button("Add as a new example", elem_id="add")
+        correct = gr.Button("Correct this row", elem_id="correct")
+        reject = gr.Button("Reject this row", variant="stop", elem_id="reject")
+    fields = [category, task, language, prompt, completion]
+    row_id = gr.State("")
+
+    def show(out: str, side: str, number: float) -> tuple[Any, ...]:
+        try:
+            row = read_example(Path(out), side, int(number))
+        except HubError as error:
+            return ("", *(gr.skip(),) * 5, message(str(error), alert=True))
+        return (row["id"], *(row[name] for name in FIELDS), "")
+
+    def check(*values: str) -> str:
+        return check_html(context, dict(zip(FIELDS, values, strict=True)))
+
+    def act(verb: str, id: str, why: str, *values: str) -> str:
+        try:
+            return message(decide(context, verb, id, why, dict(zip(FIELDS, values, strict=True))))
+        except HubError as error:
+            return message(str(error), alert=True)
+
+    private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+    gr.on(
+        [number.change, side.change, folder.change],
+        show, [folder, side, number], [row_id, *fields, findings], **private,
+    )  # fmt: skip
+    texts = [prompt.change, completion.change]
+    gr.on(texts, check, fields, findings, trigger_mode="always_last", **private)
+    for button, verb in ((add, "add"), (correct, "correct"), (reject, "reject")):
+        chosen = gr.State(verb)
+        button.click(act, [chosen, row_id, reason, *fields], findings, **private)
+
+
+FIELDS = ("category", "task", "language", "prompt", "completion")
+
+
+def read_example(folder: Path, side: str, number: int) -> dict[str, str]:
+    """Row ``number``, from 1, of a side: its id and :data:`FIELDS` as texts.
+
+    Raises:
+        HubError: there is no such row, or it is not a prompt and its completion.
+    """
+    from hub.dataset.checking import read_lines
+
+    path = folder / f"{side}.jsonl"
+    if not path.is_file():
+        raise HubError(f"{path} is not there: build the dataset, or choose another side")
+    for line in read_lines(path):
+        if line.number == number:
+            break
+    else:
+        raise HubError(f"{path} has no row {number}")
+    try:
+        row = line.data
+        turns = {name: row[name][-1]["content"] for name in ("prompt", "completion")}
+        return {name: str(row[name]) for name in ("id", "category", "task", "language")} | turns
+    except (KeyError, TypeError, IndexError) as error:
+        raise HubError(f"{path}:{number} is not a prompt and its completion") from error
+
+
+def check_html(context: Context, example: dict[str, str]) -> str:
+    """What the rules say of an example as it stands in the form."""
+    try:
+        findings = context.hub.check_row(as_row(example))
+    except HubError as error:
+        return message(str(error), alert=True)
+    broken = any(finding.level == "error" for finding in findings)
+    rows = "".join(
+        f"<li>{escape(f.level)}: {escape(f.rule)}, {escape(f.place)}: {escape(f.message)}; "
+        f"{escape(f.fix)}</li>"
+        for f in findings
+    )
+    told = "This would not be kept." if broken else "No rule is broken."
+    return message(told) + f"<ul>{rows}</ul>"
+
+
+def as_row(example: dict[str, str]) -> dict[str, Any]:
+    """The form's fields as a row of a dataset."""
+    return {
+        "prompt": [{"role": "user", "content": example["prompt"]}],
+        "completion": [{"role": "assistant", "content": example["completion"]}],
+        **{name: example[name] for name in ("category", "task", "language")},
+    }
+
+
+def decide(context: Context, verb: str, id: str, reason: str, example: dict[str, str]) -> str:
+    """Add, correct or reject an example; returns what was done.
+
+    Raises:
+        HubError: it breaks a rule, no row is chosen, or no reason is given.
+    """
+    from hub.dataset.handwritten import write_example
+    from hub.dataset.reviewing import reject
+
+    if verb != "add" and not id:
+        raise HubError("choose a row first")
+    if verb == "reject":
+        reject(context.folder, id, reason)
+        return f"Rejected {id}: the next build leaves it out."
+    broken = [f for f in context.hub.check_row(as_row(example)) if f.level == "error"]
+    if broken:
+        raise HubError(f"not kept, it breaks {broken[0].rule}: {broken[0].message}")
+    if verb == "correct":
+        reject(context.folder, id, reason or "corrected")
+    path = write_example(context.folder, **example)
+    return f"Wrote {path}: the next build has it."
+
+
+def _publish(context: Context, folder: gr.Textbox) -> None:
+    with gr.Row(equal_height=True):
+        repository = gr.Textbox("", label="Repository", placeholder="team/patterns", scale=2)
+        private = gr.Checkbox(True, label="Private")
+        dry = gr.Button("What would leave this machine?", elem_id="dry-run")
+        send = gr.Button("Publish", variant="stop", interactive=False, elem_id="publish")
+    told = gr.HTML(elem_id="published")
+
+    def list_files(out: str, name: str, private: bool) -> tuple[str, Any]:
+        from hub.dataset.publish import publish
+
+        try:
+            report = publish(Path(out), name, private=private, dry_run=True)
+        except HubError as error:
+            return message(str(error), alert=True), gr.Button(interactive=False)
+        rows = "".join(f"<li>{escape(n)}: {size:,} bytes</li>" for n, size in report.files.items())
+        to = f"{'private' if private else 'PUBLIC'} {name}"
+        return f"<p>To {escape(to)}:</p><ul>{rows}</ul>", gr.Button(interactive=bool(name))
+
+    def start(out: str, name: str, private: bool) -> str:
+        from hub.dataset.publish import publish
+
+        def work(_progress: Progress) -> str:
+            return f"{publish(Path(out), name, private=private).url}"
+
+        return _start(context, f"Publishing to {name}", work)
+
+    inputs = [folder, repository, private]
+    dry.click(list_files, inputs, [told, send], api_visibility="private")
+    send.click(start, inputs, told, api_visibility="private")

@@ -1,0 +1,214 @@
+"""The tab where people look for patterns: a question, filters, hits, and a pattern's own page."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from hub.errors import HubError
+from space_app.code_view import SHOWN_LINES, card, links, message
+
+if TYPE_CHECKING:
+    from hub.types import Pattern, SearchResult
+    from space_app.context import Context
+
+ANY = "any"
+SHOWN = 10  # hits
+SIMILAR = 5
+# Links to patterns open in place, and the address says what is shown: it can be sent to others.
+OPEN_IN_PLACE = """
+element.addEventListener('click', (event) => {
+  const copy = event.target.closest('[data-copy]');
+  if (copy) {
+    navigator.clipboard.writeText(copy.closest('article').querySelector('code').innerText);
+    copy.innerText = 'Copied';
+    return;
+  }
+  const link = event.target.closest('a[data-pattern]');
+  if (link && !event.ctrlKey && !event.metaKey && !event.shiftKey) {
+    event.preventDefault();
+    history.pushState(null, '', link.getAttribute('href'));
+    trigger('select', {id: link.dataset.pattern});
+    document.getElementById('pattern').scrollIntoView({block: 'start'});
+  }
+});
+"""
+KEEP_ADDRESS = """(query, ...rest) => {
+  const address = query ? '?' + new URLSearchParams({q: query}) : '.';
+  history.replaceState(null, '', address);
+  return [query, ...rest];
+}"""
+
+
+def search_tab(context: Context, page: gr.Blocks) -> None:
+    """Lay out the tab and wire it; ``page`` is loaded with what its address asks for."""
+    with gr.Row(equal_height=True):
+        query = gr.Textbox(
+            label="How do we do this here?",
+            placeholder="retry HTTP calls with a growing delay",
+            autofocus=True,
+            scale=4,
+            elem_id="query",
+        )
+        find = gr.Button("Search", variant="primary", scale=1, min_width=100)
+    with gr.Accordion("Filters", open=False), gr.Row():
+        source = gr.Dropdown([ANY], value=ANY, label="Source", min_width=140)
+        language = gr.Dropdown([ANY], value=ANY, label="Language", min_width=140)
+        kind = gr.Dropdown([ANY], value=ANY, label="Kind", min_width=140)
+        category = gr.Dropdown([ANY], value=ANY, label="Category", min_width=140)
+        quality = gr.Slider(0, 1, value=0, step=0.05, label="Quality from", min_width=140)
+        path = gr.Textbox("", label="Path", placeholder="src/**", min_width=140)
+    opened = gr.HTML(js_on_load=OPEN_IN_PLACE, elem_id="pattern")
+    hits = gr.HTML(js_on_load=OPEN_IN_PLACE, elem_id="hits")
+    inputs = [query, source, language, kind, category, quality, path]
+
+    def search(
+        query: str, source: str, language: str, kind: str, category: str, quality: float, path: str
+    ) -> str:
+        """Find patterns by words, a sentence or an identifier; returns them as HTML."""
+        chosen = {"source": source, "language": language, "kind": kind}
+        return found_html(
+            context,
+            query,
+            category=category,
+            quality=quality,
+            path=path.strip() or None,
+            **{name: value for name, value in chosen.items() if value != ANY},
+        )
+
+    gr.on(
+        [find.click, query.submit],
+        search,
+        inputs,
+        hits,
+        js=KEEP_ADDRESS,
+        show_progress="hidden",
+        api_name="search",
+        concurrency_limit=8,
+        trigger_mode="always_last",
+    )
+    for choice in inputs[1:]:
+        choice.change(
+            search, inputs, hits, show_progress="hidden", api_visibility="private",
+            trigger_mode="always_last",
+        )  # fmt: skip
+
+    def open_pattern(event: gr.EventData) -> str:
+        return pattern_html(context, event.id)
+
+    for shown in (hits, opened):
+        shown.select(open_pattern, None, opened, api_visibility="private", show_progress="hidden")
+
+    def load(request: gr.Request) -> tuple[Any, ...]:
+        """Fill the filters, and show what the address asks for."""
+        asked = dict(request.query_params)
+        values = choices(context)
+        text, wanted = asked.get("q", ""), asked.get("pattern", "")
+        return (
+            text,
+            *(gr.Dropdown(choices=[ANY, *values.get(name, [])]) for name in FILTERS),
+            found_html(context, text) if text else welcome(context),
+            pattern_html(context, wanted) if wanted else "",
+        )
+
+    page.load(
+        load,
+        None,
+        [query, source, language, kind, category, hits, opened],
+        api_visibility="private",
+        show_progress="hidden",
+    )
+
+
+FILTERS = ("source", "language", "kind", "category")
+
+
+def choices(context: Context) -> dict[str, list[str]]:
+    """What each filter can be set to; nothing where there is no hub."""
+    try:
+        values = {name: list(counts) for name, counts in context.hub.filters().items()}
+        return values | {"category": context.knowledge().categories}
+    except HubError:
+        return {}
+
+
+def welcome(context: Context) -> str:
+    """What stands where there are no hits yet: what can be asked, or what is missing."""
+    try:
+        patterns = sum(context.hub.filters()["language"].values())
+    except HubError as error:
+        return message(str(error), alert=True)
+    return message(f"{patterns:,} patterns. Ask in words, or name a function.")
+
+
+def found_html(
+    context: Context, query: str, *, category: str = ANY, quality: float = 0, **filters: Any
+) -> str:
+    """The hits for ``query``, or in words why there are none."""
+    if not query.strip():
+        return welcome(context)
+    try:
+        ids = None
+        if category != ANY or quality:
+            known = context.knowledge()
+            if not known.generation:
+                return message("Categories and quality are being found; try again in a moment.")
+            ids = [
+                known_id
+                for known_id, found in known.annotations.items()
+                if found.quality >= quality and category in (ANY, found.category)
+            ]
+        hits = context.hub.search(query, limit=SHOWN, ids=ids, **filters)
+    except HubError as error:
+        return message(str(error), alert=True)
+    if not hits:
+        return message("Nothing matches. Fewer filters or other words may help.")
+    return "".join(
+        card(hit.pattern, notes=why(context, query, hit), rank=hit.rank, lines=SHOWN_LINES)
+        for hit in hits
+    )
+
+
+def why(context: Context, query: str, hit: SearchResult) -> list[str]:
+    """What speaks for a hit: words it shares with the question, and what is known of it."""
+    from hub.words import split_words
+
+    p = hit.pattern
+    words = {word.lower() for word in split_words(f"{p.symbol} {p.path} {p.text}")}
+    shared = [w for w in dict.fromkeys(split_words(query.lower())) if len(w) > 2 and w in words]
+    notes = [p.language, p.kind]
+    notes.append(f"shares the words {', '.join(shared[:6])}" if shared else "alike in meaning")
+    found = context.knowledge().annotations.get(p.id)
+    if found:
+        notes += [found.category, f"quality {found.quality:.2f}", *found.technologies[:3]]
+    return notes
+
+
+def pattern_html(context: Context, id: str) -> str:
+    """One pattern whole, with what is before and after it, what is similar, and its tests."""
+    try:
+        hub = context.hub
+        pattern = hub.get(id)
+        before, after = hub.neighbours(pattern)
+        near = [p for p, _ in hub.similar(pattern, limit=SIMILAR)]
+        known = context.knowledge()
+        tests = hub.patterns(known.tests.get(pattern.id, ())[:SIMILAR])
+    except HubError as error:
+        return message(str(error), alert=True)
+    return (
+        card(pattern, notes=facts(context, pattern))
+        + (links("Tests", tests) if known.generation else message("Tests are being looked for."))
+        + links("Similar", near)
+        + links("Beside it in its file", [p for p in (before, after) if p])
+    )
+
+
+def facts(context: Context, pattern: Pattern) -> list[str]:
+    """What is known of a pattern beside its text."""
+    found = context.knowledge().annotations.get(pattern.id)
+    notes = [pattern.language, pattern.kind]
+    if found:
+        notes += [f"{found.category} ({found.reason})", f"quality {found.quality:.2f}"]
+        notes += [found.intent] if found.intent else []
+    return notes

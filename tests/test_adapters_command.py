@@ -1,0 +1,123 @@
+"""``patternhub adapters``: every verb says what it did, as text and as JSON."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from click.testing import CliRunner
+
+from hub.cli import main
+from tests.test_pushing import REPOSITORY, server  # noqa: F401 - the fixture
+from tests.training_fixtures import adapter_folder
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from click.testing import Result
+
+    from hub import Hub
+    from tests.fake_hub import FakeHub
+
+
+@pytest.fixture
+def filled(hub: Hub, tmp_path: Path) -> Hub:
+    """A hub with two versions of an adapter."""
+    for step in (1, 2):
+        hub.adapters.take(adapter_folder(tmp_path / str(step), step=step), name="team", run="r-1")
+    return hub
+
+
+def adapters(hub: Hub, *arguments: str) -> Result:
+    where = ["--hub", str(hub.workspace.folder), "adapters"]
+    return CliRunner().invoke(main, [*where, *arguments])
+
+
+def said(hub: Hub, *arguments: str) -> Any:
+    result = adapters(hub, *arguments, "--json")
+    assert result.exit_code == 0, result.output
+    return json.loads(result.output)
+
+
+def test_adapters_are_listed_and_shown(filled: Hub) -> None:
+    for arguments in ((), ("list",), ("list", "team")):
+        assert [a["reference"] for a in said(filled, *arguments)] == ["team@0.1.0", "team@0.1.1"]
+    assert said(filled, "list", "other") == []
+    text = adapters(filled).output
+    assert [line.split()[0] for line in text.splitlines()] == [
+        "adapter",
+        "team@0.1.0",
+        "team@0.1.1",
+    ]
+    shown = said(filled, "show", "team")
+    assert (shown["reference"], shown["run"], shown["promotions"]) == ("team@0.1.1", "r-1", [])
+    assert f"  digest    {shown['digest']}" in adapters(filled, "show", "team").output
+
+
+def test_an_empty_hub_says_how_to_come_by_one(hub: Hub) -> None:
+    assert adapters(hub).output == "no adapters yet: `patternhub train` makes one\n"
+
+
+def test_an_unknown_adapter_is_bad_input(filled: Hub) -> None:
+    result = adapters(filled, "show", "nobody")
+    assert result.exit_code == 2
+    assert "'nobody' is no adapter; there are: team@0.1.0, team@0.1.1" in result.output
+
+
+def test_only_a_changed_adapter_fails_to_verify(filled: Hub) -> None:
+    assert said(filled, "verify") == {"team@0.1.0": [], "team@0.1.1": []}
+    registry = filled.adapters
+    (registry.path(registry.get("team")) / "template.json").write_text("{}")
+    result = adapters(filled, "verify")
+    assert result.exit_code == 1
+    assert result.output.splitlines() == [
+        "team@0.1.0: every digest is right",
+        "team@0.1.1: template.json is not what was saved",
+    ]
+    assert adapters(filled, "verify", "team@0.1.0").exit_code == 0
+
+
+def test_promoting_needs_the_gate_or_a_reason_and_can_be_rolled_back(filled: Hub) -> None:
+    refused = adapters(filled, "promote", "team")
+    assert refused.exit_code == 1
+    assert "team@0.1.1 was not judged by the gate" in refused.output
+    filled.adapters.set_verdict(filled.adapters.get("team@0.1.0"), {"passed": True})
+    assert said(filled, "promote", "team@0.1.0")["aliases"] == ["production"]
+    forced = adapters(filled, "promote", "team", "--force", "--reason", "agreed on Monday")
+    assert forced.output == "team@0.1.1 is in production\n"
+    assert "agreed on Monday" in adapters(filled, "show", "team@production").output
+    assert adapters(filled, "rollback", "team").output == "team@0.1.0 is in production\n"
+
+
+def test_pushing_needs_a_repository_and_pulling_brings_everything_back(
+    filled: Hub,
+    server: FakeHub,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    unnamed = adapters(filled, "push")
+    assert unnamed.exit_code == 2
+    assert "give --repo ORG/NAME, or set repo under [training]" in unnamed.output
+    sent = adapters(filled, "push", "--repo", REPOSITORY)
+    assert sent.output.splitlines() == [
+        f"sent team@0.1.0 to {REPOSITORY}",
+        f"sent team@0.1.1 to {REPOSITORY}",
+    ]
+    assert adapters(filled, "push", "--repo", REPOSITORY).output.startswith(REPOSITORY)
+    assert adapters(filled, "verify", "--remote", "--repo", REPOSITORY).exit_code == 0
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "hub.toml").write_text(f'[training]\nrepo = "{REPOSITORY}"\n')
+    pulled = CliRunner().invoke(main, ["--hub", str(other), "adapters", "pull", REPOSITORY])
+    assert pulled.exit_code == 0, pulled.output
+    assert pulled.stdout.count("took in team@") == 2
+    checked = ["--hub", str(other), "adapters", "verify", "--remote", "--json"]
+    assert json.loads(CliRunner().invoke(main, checked).stdout) == said(filled, "verify")
+
+
+def test_an_export_that_cannot_be_made_leaves_nothing(filled: Hub, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    result = adapters(filled, "export", "team", "--to", "ollama", str(out))
+    assert result.exit_code == 2
+    assert "Ollama cannot fetch the base team/base: give --base" in result.output
+    assert not out.exists()

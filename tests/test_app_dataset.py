@@ -1,0 +1,84 @@
+"""The app's dataset tab, driven in a real browser: build, look, correct and reject, build again."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from hub import Hub
+from space_app.app import create_app
+from space_app.context import Context
+from tests.browser import chromium, served
+from tests.conftest import write_tree
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from playwright.sync_api import Page
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("app")
+    hub = Hub.open(folder)
+    hub.index([write_tree(folder / "code")], tier="fast")
+    hub.build_dataset(folder / "dataset")
+    return folder
+
+
+@pytest.fixture
+def page(folder: Path) -> Iterator[Page]:
+    with served(create_app(Context(folder))) as url, chromium() as browser:
+        page = browser.new_page()
+        page.goto(url)
+        page.get_by_role("tab", name="Dataset").click()
+        yield page
+
+
+def rows(folder: Path) -> dict[str, dict[str, object]]:
+    lines = (folder / "dataset/train.jsonl").read_text().splitlines()
+    return {row["id"]: row for row in map(json.loads, lines)}
+
+
+def write(page: Page, field: str, text: str) -> None:
+    """Replace what stands in a field, as a person who pastes does."""
+    page.locator(f"{field} textarea, {field} input").click()
+    page.keyboard.press("Control+A")
+    page.keyboard.insert_text(text)
+
+
+def test_a_rejected_row_leaves_the_next_build_and_a_row_that_breaks_a_rule_is_not_kept(
+    page: Page, folder: Path
+) -> None:
+    first = next(iter(rows(folder)))
+    page.locator("iframe.report").wait_for()  # what was built last is shown
+    page.get_by_role("tab", name="Examples").click()
+    page.wait_for_function("document.querySelector('#prompt textarea').value.length > 0")
+
+    write(page, "#completion", "def broken(:\n    password = 'hunter2hunter2'")
+    page.locator("#findings li").first.wait_for()
+    page.locator("#add").click()
+    page.locator("#findings [role=alert]").wait_for()
+    assert "not kept, it breaks" in page.locator("#findings").inner_text()
+    assert not list((folder / "examples").glob("*.md"))
+
+    write(page, "#reason", "too thin")
+    page.locator("#reject").click()
+    page.get_by_text(f"Rejected {first}").wait_for()
+
+    write(page, "#prompt", "Write a function that doubles a number.")
+    write(page, "#completion", "def double(number):\n    return number * 2")
+    page.get_by_text("No rule is broken.").wait_for()
+    write(page, "#category", "arithmetic")
+    page.locator("#add").click()
+    page.get_by_text("the next build has it").wait_for()
+
+    page.locator("#build").click()
+    page.get_by_text("without a leak between the sides").wait_for(timeout=120_000)
+    built = rows(folder)
+    assert first not in built
+    text = "".join(path.read_text() for path in (folder / "dataset").glob("*.jsonl"))
+    assert "doubles a number" in text
