@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from click.testing import Result
 
 VERBS = [
-    "init", "index", "search", "show", "status", "annotate", "dedup", "gaps",
-    "augment", "dataset", "validate", "examples", "tune", "history", "forget", "doctor",
+    "init", "index", "search", "show", "status", "ask", "compare", "mcp", "eval", "gate",
+    "annotate", "dedup", "gaps", "augment", "dataset", "validate", "examples", "tune",
+    "train", "runs", "adapters", "history", "ui", "forget", "doctor",
 ]  # fmt: skip
 HIT = [
     "rank", "score", "id", "source", "path", "start_line", "end_line", "language", "kind",
