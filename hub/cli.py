@@ -21,6 +21,7 @@ from hub.commands import (
     curation,
     evaluation,
     indexing,
+    space,
     training,
     tuning,
 )
@@ -94,6 +95,7 @@ VERBS = (
     training.runs,
     adapters.adapters,
     curation.history,
+    space.space,
     app.ui,
     indexing.forget,
     indexing.doctor,

@@ -183,6 +183,16 @@ class Training(_Section):
     repo: str = Field(
         default="", description="repository on the Hub that adapters are pushed to; empty: none"
     )
+    space: str = Field(
+        default="",
+        description="organisation/name of the Space that trains; a Job is its organisation's",
+    )
+    hardware: str = Field(
+        default="cpu-basic", description="flavour of the Space or Job, as a10g-small or zero-a10g"
+    )
+    minutes: float = Field(
+        default=60, gt=0, description="after which a Space or Job stops, with a checkpoint"
+    )
 
 
 class Dataset(_Section):

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from hub.api import Hub
     from hub.curate.annotate import Annotation
+    from space_app.worker import Worker
 
 
 @dataclass(frozen=True)
@@ -36,10 +37,14 @@ class Knowledge:
 
 
 class Context:
-    """The hub in ``folder`` and what is known of it; shared by all who use the app."""
+    """The hub in ``folder`` and what is known of it; shared by all who use the app.
 
-    def __init__(self, folder: Path) -> None:
+    ``worker`` trains, where this is a Space that was given runs.
+    """
+
+    def __init__(self, folder: Path, worker: Worker | None = None) -> None:
         self.folder = folder
+        self.worker = worker
         self.jobs = Jobs()
         self._hub: Hub | None = None
         self._knowledge = Knowledge()

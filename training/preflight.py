@@ -47,7 +47,7 @@ def preflight(config: Config, *, steps: int = 0, price: float = 0.0) -> list[Che
     """
     checks: list[Check] = []
     try:
-        tokenizer, architecture = _base(config)
+        tokenizer, architecture = base_of(config)
         checks.append(Check("base", True, f"{architecture.model_type}, {len(tokenizer)} tokens"))
         given = config.data.chat_template
         text = read_template_file(given) if given else ""
@@ -84,7 +84,7 @@ def preflight(config: Config, *, steps: int = 0, price: float = 0.0) -> list[Che
     return checks
 
 
-def _base(config: Config) -> tuple[Any, Any]:
+def base_of(config: Config) -> tuple[Any, Any]:
     """The tokenizer and the architecture of the base that is there, or will be built.
 
     Raises:

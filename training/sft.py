@@ -13,6 +13,7 @@ import gc
 import json
 import math
 import shutil
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,7 +64,11 @@ class Result:
 
 
 def train(
-    config: Config, *, resume: bool = False, listener: Callable[[Event], None] | None = None
+    config: Config,
+    *,
+    resume: bool = False,
+    listener: Callable[[Event], None] | None = None,
+    seconds: float = 0,
 ) -> Result:
     """Run ``config`` to its end; with ``resume``, from where an earlier process left it.
 
@@ -72,6 +77,7 @@ def train(
         resume: Go on from the newest whole checkpoint; the outcome is that of a run that was
             never stopped.
         listener: Called with each event of the run's log.
+        seconds: Stop after the step in which they are over, as if interrupted; 0: no limit.
 
     Raises:
         TrainingError: the run cannot start or go on; says why, and what to change. Checkpoints
@@ -79,6 +85,7 @@ def train(
     """
     output = Path(config.output)
     with alone(output), signals() as stop:
+        stop.until = time.monotonic() + seconds if seconds else math.inf
         with first():
             if is_first():
                 check_output(config, output, resume)

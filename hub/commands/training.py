@@ -6,7 +6,7 @@ import signal
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import click
 
@@ -48,7 +48,7 @@ def train(
     preset: str,
     base: str,
     name: str,
-    where: str | None,
+    where: Literal["local", "space", "job"] | None,
     settings: tuple[str, ...],
     resume: str | None,
     dry_run: bool,
@@ -72,17 +72,15 @@ def train(
         if wrong := [option for option, value in given.items() if value]:
             raise click.UsageError(f"--resume goes on as the run began: leave out {wrong[0]}")
         run = runs.resume(resume, settings=settings)
-    elif where != "local":
-        raise HubError(f"--where {where} is not there yet: only local is")
     else:
         config = runs.config(dataset, preset=preset, base=base, settings=settings)
-        checks = runs.preflight(config)
+        checks = runs.preflight(config, where=where)
         if dry_run:
             _say_checks(checks, as_json)
         click.echo(preflight_table(checks), err=True)
         if not all(check.passed for check in checks):
             raise FailedCheckError("nothing was started: mend what failed above")
-        run = runs.start(config, name=name, preset=preset)
+        run = runs.start(config, name=name, preset=preset, where=where)
     if detach:
         if as_json:
             print_json(run.to_json())
