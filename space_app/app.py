@@ -16,10 +16,13 @@ import gradio as gr
 from fastapi import FastAPI
 
 from hub.errors import HubError
+from space_app.adapters import adapters_tab
 from space_app.code_view import styles
+from space_app.compare import compare_tab
 from space_app.context import Context
 from space_app.dataset import dataset_tab
 from space_app.search import search_tab
+from space_app.train import train_tab
 
 if TYPE_CHECKING:
     from fastapi import Request, Response
@@ -50,6 +53,12 @@ def build(context: Context) -> gr.Blocks:
                 search_tab(context, page)
             with gr.Tab("Dataset", id="dataset"):
                 dataset_tab(context, page, timer)
+            with gr.Tab("Train", id="train"):
+                train_tab(context, page, timer)
+            with gr.Tab("Compare", id="compare"):
+                compare_tab(context, page)
+            with gr.Tab("Adapters", id="adapters"):
+                adapters_tab(context, page)
     return page
 
 
