@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from hub.serving.gate import Verdict
     from hub.serving.pushing import PushReport
     from hub.serving.registry import Registry
+    from hub.serving.votes import Votes
     from hub.status import Status
     from hub.store.encoders import Encoders
     from hub.tuning.tune import CompareReport, Method, TuneReport
@@ -737,6 +738,13 @@ class Hub:
         from hub.serving.evaluations import Evaluations
 
         return Evaluations(self.workspace.store_folder / "evaluations")
+
+    @property
+    def votes(self) -> Votes:
+        """What people preferred where arms answered side by side."""
+        from hub.serving.votes import Votes
+
+        return Votes(self.workspace.store_folder / "votes.jsonl")
 
     @functools.cached_property
     def adapters(self) -> Registry:

@@ -61,6 +61,11 @@ class Arms:
         return ARMS if self._adapter else ("base", "rag")
 
     @property
+    def model(self) -> str:
+        """What answers; empty: nothing does, the arm rag quotes."""
+        return self._generator.name if self._generator else ""
+
+    @property
     def effect(self) -> float:
         """How much the adapter changes what the model says, see :class:`hub.types.Generator`.
 
