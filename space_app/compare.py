@@ -31,7 +31,9 @@ def compare_tab(context: Context, page: gr.Blocks) -> None:
     """Lay out the tab and wire it."""
     with gr.Row(equal_height=True):
         question = gr.Textbox("", label="Question", scale=3, elem_id="question")
-        adapter = gr.Dropdown([NO_ADAPTER], value=NO_ADAPTER, label="Adapter", min_width=160)
+        adapter = gr.Dropdown(
+            [NO_ADAPTER], value=NO_ADAPTER, label="Adapter", min_width=160, elem_id="compared"
+        )
         blind = gr.Checkbox(False, label="Blind", info="names after the vote", min_width=100)
         start = gr.Button("Ask all arms", variant="primary", min_width=120, elem_id="ask-all")
     told = gr.HTML(elem_id="told")

@@ -50,8 +50,8 @@ def tab(browser: Browser, url: str, name: str) -> Page:
     return page
 
 
-def choose(page: Page, label: str, option: str) -> None:
-    page.get_by_label(label).first.click()
+def choose(page: Page, field: str, option: str) -> None:
+    page.locator(f"{field} input").click()
     page.get_by_role("option", name=option).click()
 
 
@@ -60,7 +60,7 @@ def test_four_arms_answer_and_a_blind_vote_keeps_what_was_preferred(
 ) -> None:
     with served(create_app(Context(folder))) as url:
         page = tab(browser, url, "Compare")
-        choose(page, "Adapter", "team@0.1.0")
+        choose(page, "#compared", "team@0.1.0")
         page.get_by_label("Blind").check()
         page.locator("#question textarea").fill(tiny.question)
         page.locator("#ask-all").click()
@@ -87,8 +87,7 @@ def test_production_needs_a_verdict_or_a_reason_and_that_it_is_meant(
 ) -> None:
     with served(create_app(Context(folder))) as url:
         page = tab(browser, url, "Adapters")
-        page.get_by_text("team@0.1.0").first.wait_for()
-        choose(page, "Adapter", "team@0.1.0")
+        choose(page, "#adapter", "team@0.1.0")
         page.locator("#adapter-details table").wait_for()
         page.locator("#promote").click()
         page.get_by_text("say that you are sure").wait_for()
@@ -114,9 +113,10 @@ def test_a_run_is_found_after_a_restart_of_the_app_and_its_adapter_is_registered
     ]  # fmt: skip
     with served(create_app(Context(folder))) as url:
         page = tab(browser, url, "Train")
+        page.get_by_text("no run yet").wait_for()  # loaded: nothing overwrites what is typed
         assert page.locator("#start").is_disabled()
         page.locator("#train-dataset textarea, #train-dataset input").fill(str(tiny.dataset))
-        choose(page, "Preset", "all-linear")
+        choose(page, "#preset", "all-linear")
         page.locator("#base textarea, #base input").fill(str(tiny.base))
         page.locator("#name textarea, #name input").fill("fromapp")
         page.locator("#settings textarea").fill("\n".join(settings))
