@@ -147,7 +147,7 @@ def test_the_token_is_in_no_specification_note_or_log(cloud: FakeCloud, tmp_path
         said += [path.read_bytes() for path in (tmp_path / where).rglob("*") if path.is_file()]
         assert said
         assert not any(cloud.hub.token.encode() in text for text in said)
-    assert cloud.spaces[REPO]["secrets"] == {"HF_TOKEN": cloud.hub.token}
+    assert cloud.spaces[REPO]["secrets"]["HF_TOKEN"] == cloud.hub.token
     (job,) = cloud.jobs.values()
     assert job["secrets"] == {"HF_TOKEN": cloud.hub.token}
     assert cloud.hub.token not in str(job["command"]) + str(job["environment"])

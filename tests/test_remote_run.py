@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tests.fake_cloud import FakeCloud
 
 BUCKET = f"{REPO}-runs"
+pytestmark = pytest.mark.slow  # each trains in a program of its own
 
 
 @pytest.fixture
@@ -49,7 +50,6 @@ def test_a_job_trains_and_its_adapter_comes_here(cloud: FakeCloud, tmp_path: Pat
     assert json.loads((Path(config.output) / "remote.json").read_text())["job"] == run.job
 
 
-@pytest.mark.slow
 def test_a_space_trains_rests_and_is_found_by_another_process(
     cloud: FakeCloud, tmp_path: Path
 ) -> None:
@@ -67,7 +67,6 @@ def test_a_space_trains_rests_and_is_found_by_another_process(
     assert problems(adapter) == []
 
 
-@pytest.mark.slow
 def test_the_command_trains_as_a_job_and_registers_the_adapter(
     cloud: FakeCloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
