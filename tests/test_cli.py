@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 VERBS = [
     "init", "index", "search", "show", "status", "ask", "compare", "mcp", "eval", "gate",
     "annotate", "dedup", "gaps", "augment", "dataset", "validate", "examples", "tune",
-    "train", "runs", "adapters", "history", "ui", "forget", "doctor",
+    "train", "runs", "adapters", "history", "space", "ui", "forget", "doctor",
 ]  # fmt: skip
 HIT = [
     "rank", "score", "id", "source", "path", "start_line", "end_line", "language", "kind",
