@@ -18,7 +18,10 @@ from hub.errors import HubError
 CONFIG_NAME = "hub.toml"
 STORE_DIR = ".patternhub"
 EXAMPLES = "examples"  # what people wrote for datasets, in a hub's folder
-MANIFEST, COMPLIANCE, REPORT = "manifest.json", "compliance.json", "report.html"  # of a dataset
+# Of a dataset.
+CARD, MANIFEST, COMPLIANCE, REPORT = (
+    "README.md", "manifest.json", "compliance.json", "report.html",
+)  # fmt: skip
 
 Tier = Literal["fast", "best"]
 Mode = Literal["hybrid", "dense", "lexical"]
@@ -179,6 +182,16 @@ class Training(_Section):
     )
     repo: str = Field(
         default="", description="repository on the Hub that adapters are pushed to; empty: none"
+    )
+    space: str = Field(
+        default="",
+        description="organisation/name of the Space that trains; a Job is its organisation's",
+    )
+    hardware: str = Field(
+        default="cpu-basic", description="flavour of the Space or Job, as a10g-small or zero-a10g"
+    )
+    minutes: float = Field(
+        default=60, gt=0, description="after which a Space or Job stops, with a checkpoint"
     )
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from hub.errors import HubError
 from hub.run import (
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from hub.types import Adapter
     from training.config import Config
     from training.preflight import Check
+    from training.remote.run import Remote, Where
     from training.runlog import Event
 
 FOLDER = "runs"
@@ -92,8 +94,8 @@ class Runs:
         data = config.data.model_copy(update={"chat_template": template})
         return config.model_copy(update={"base": _absolute(config.base), "data": data})
 
-    def preflight(self, config: Config) -> Sequence[Check]:
-        """Everything that can fail is tried; nothing is written.
+    def preflight(self, config: Config, *, where: str = "local") -> Sequence[Check]:
+        """Everything that can fail is tried; nothing is written here, and a probe on the Hub.
 
         Raises:
             HubError: the extra 'train' is not installed.
@@ -102,20 +104,33 @@ class Runs:
 
         if any(find_spec(name) is None for name in ("torch", "trl", "peft")):
             raise MissingExtraError("`patternhub train`", "train")
+        if where != "local":
+            from training.remote.client import hub
+            from training.remote.preflight import remote_preflight
+
+            return remote_preflight(config, where, self._remote(), hub())
         from training.preflight import preflight
 
         return preflight(config)
 
-    def start(self, config: Config, *, name: str = "", preset: str = "") -> Run:
+    def start(
+        self,
+        config: Config,
+        *,
+        name: str = "",
+        preset: str = "",
+        where: Literal["local"] | Where = "local",
+    ) -> Run:
         """Start a run in the background, as :meth:`config` made it.
 
         Args:
             config: Its ``output`` becomes the run's own folder.
             name: Of the adapter; by default hub.toml's, or the hub's folder's.
             preset: What the run is called after, and listed with.
+            where: local, or on Hugging Face as hub.toml says: space or job.
 
         Raises:
-            HubError: its folder cannot be written, or no adapter can be called so.
+            HubError: its folder cannot be written, no adapter can be called so, or the Hub refuses.
         """
         import yaml
 
@@ -130,7 +145,10 @@ class Runs:
             settings = yaml.safe_dump(config.model_dump(), sort_keys=False)
             (folder / "config.yaml").write_text(settings, encoding="utf-8")
             write_record(folder, Record(name=name, preset=preset, created=round(time.time(), 3)))
-            self._launch(folder)
+            if where == "local":
+                self._launch(folder)
+            else:
+                self._launch_remote(config, folder, where)
         except OSError as error:
             raise HubError(f"{self.folder} cannot be written: {error}") from error
         return self.get(folder.name)
@@ -147,6 +165,7 @@ class Runs:
         """
         from training.config import load_config
         from training.output import check_output
+        from training.remote.run import load as load_remote
 
         run = self.get(id) if id else self._unfinished()
         if run.state == "running":
@@ -157,6 +176,9 @@ class Runs:
             path = run.folder / "config.yaml"
             changed = load_config(str(path), self._given(settings))
             check_output(changed, run.folder, resume=True)
+            if remote := load_remote(run.folder):
+                self._launch_remote(changed, run.folder, remote.where, resume=True)
+                return self.get(run.id)
         self._launch(run.folder, "--resume", *(part for s in settings for part in ("--set", s)))
         return self.get(run.id)
 
@@ -233,6 +255,7 @@ class Runs:
         for path in self.folder.glob(f"*/{RECORD}"):
             record, adapter = record_of(path.parent), path.parent / "adapter"
             if record.adapter or not adapter.is_dir():
+                self._follow_remote(path.parent)
                 continue
             try:
                 taken.append(registry.take(adapter, name=record.name, run=path.parent.name))
@@ -263,11 +286,51 @@ class Runs:
             return folder
         raise HubError(f"{self.folder} has a hundred runs of this second: wait for the next")
 
+    def _remote(self) -> Remote:
+        from training.remote.run import Remote
+
+        asked = self.settings
+        if not asked.space:
+            raise HubError(
+                'whose account trains? Set space = "organisation/name" under [training] in '
+                "hub.toml; hardware and minutes stand there too"
+            )
+        return Remote(
+            repo=asked.space, hardware=asked.hardware, minutes=asked.minutes, push_to=asked.repo
+        )
+
+    def _launch_remote(
+        self, config: Config, folder: Path, where: Where, *, resume: bool = False
+    ) -> None:
+        """Start it on Hugging Face; a folder that notes nothing of that is no run."""
+        from training.remote import launch
+        from training.remote.run import FILE
+
+        with _as_hub_errors():
+            try:
+                launch(config, where, self._remote(), resume=resume)
+            finally:
+                if not (folder / FILE).exists():
+                    shutil.rmtree(folder)
+        self._follow_remote(folder)
+
+    def _follow_remote(self, folder: Path) -> None:
+        """See to it that a process follows a remote run that has not ended."""
+        from training.remote.run import load
+
+        with _as_hub_errors():
+            remote = load(folder)
+        if remote and not remote.ended and not is_running(folder):
+            self._spawn(folder, "training.remote", str(folder))
+
     def _launch(self, folder: Path, *options: str) -> None:
-        """``python -m training`` in a session of its own, noted before it can note itself."""
+        self._spawn(folder, "training", str(folder / "config.yaml"), *options)
+
+    def _spawn(self, folder: Path, program: str, *arguments: str) -> None:
+        """A program in a session of its own, noted before it can note itself."""
         from training.process import Process
 
-        command = [sys.executable, "-m", "training", str(folder / "config.yaml"), *options]
+        command = [sys.executable, "-m", program, *arguments]
         with (folder / CONSOLE).open("ab") as console:
             process = subprocess.Popen(
                 command, cwd=folder, stdin=subprocess.DEVNULL, stdout=console,

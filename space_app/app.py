@@ -16,14 +16,20 @@ import gradio as gr
 from fastapi import FastAPI
 
 from hub.errors import HubError
+from space_app.adapters import adapters_tab
 from space_app.code_view import styles
+from space_app.compare import compare_tab
 from space_app.context import Context
 from space_app.dataset import dataset_tab
 from space_app.search import search_tab
+from space_app.train import train_tab
+from space_app.worker import worker_tab
 
 if TYPE_CHECKING:
     from fastapi import Request, Response
     from starlette.middleware.base import RequestResponseEndpoint
+
+    from space_app.worker import Worker
 
 POLL = 1.0  # seconds between two looks at what runs
 LOCAL = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -50,6 +56,15 @@ def build(context: Context) -> gr.Blocks:
                 search_tab(context, page)
             with gr.Tab("Dataset", id="dataset"):
                 dataset_tab(context, page, timer)
+            if context.worker:
+                with gr.Tab("This Space", id="space"):
+                    worker_tab(context.worker, page, timer)
+            with gr.Tab("Train", id="train"):
+                train_tab(context, page, timer)
+            with gr.Tab("Compare", id="compare"):
+                compare_tab(context, page)
+            with gr.Tab("Adapters", id="adapters"):
+                adapters_tab(context, page)
     return page
 
 
@@ -79,8 +94,15 @@ def create_app(context: Context, *, password: str = "") -> FastAPI:
     return app
 
 
-def serve(folder: Path, *, host: str = "127.0.0.1", port: int = 7860, password: str = "") -> None:
-    """Serve until interrupted.
+def serve(
+    folder: Path,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 7860,
+    password: str = "",
+    worker: Worker | None = None,
+) -> None:
+    """Serve until interrupted; ``worker`` trains, where this is a Space.
 
     Raises:
         HubError: ``host`` is not this machine alone, and there is no password.
@@ -93,7 +115,10 @@ def serve(folder: Path, *, host: str = "127.0.0.1", port: int = 7860, password: 
             "on 127.0.0.1"
         )
     uvicorn.run(
-        create_app(Context(folder), password=password), host=host, port=port, log_level="warning"
+        create_app(Context(folder, worker), password=password),
+        host=host,
+        port=port,
+        log_level="warning",
     )
 
 

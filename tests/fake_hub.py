@@ -173,6 +173,8 @@ def _handler(state: FakeHub) -> type[BaseHTTPRequestHandler]:
                 self.send(404, b"{}", {"X-Error-Code": "RepoNotFound"})
 
         def repository(self, name: str, verb: str, rest: list[str], body: bytes) -> None:
+            if verb in ("tree", "revision") and rest and f"{name}@{rest[0]}" in state.files:
+                name = f"{name}@{rest[0]}"
             if verb == "preupload":
                 files = [
                     {"path": f["path"], "uploadMode": "regular", "shouldIgnore": False}
@@ -184,8 +186,12 @@ def _handler(state: FakeHub) -> type[BaseHTTPRequestHandler]:
                 names = [{"rfilename": file["path"]} for file in listed]
                 about = {"id": name, "sha": f"{OID}{state.commits}", "siblings": names}
                 self.answer(listed if verb == "tree" else about)
+            elif verb == "branch":
+                state.files.setdefault(f"{name}@{rest[0]}", {})
+                self.answer({})
             elif verb == "commit":
-                self.commit(name, body)
+                on = f"{name}@{rest[0]}"  # a branch has files of its own
+                self.commit(on if on in state.files else name, body)
             elif verb == "tag":
                 state.tags[json.loads(body)["tag"]] = rest[0]
                 self.answer({})

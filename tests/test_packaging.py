@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("hub", "indexers", "training")
+PACKAGES = ("hub", "indexers", "training", "space_app")
 pytestmark = pytest.mark.slow
 
 

@@ -11,6 +11,7 @@ import logging
 import os
 import sys
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from training.config import load_config, presets, setting
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     asked = _parser().parse_args(arguments)
+    if asked.config.endswith(".json"):
+        return _work(asked.config)
     given = {name: getattr(asked, name) for name in ("base", "dataset", "output")}
     given = {name: value for name, value in given.items() if value is not None}
     try:
@@ -39,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     try:
         if asked.dry_run:
-            checks = preflight(config)
+            checks = preflight(config, steps=asked.measure, price=asked.price)
             print("\n".join(str(check) for check in checks))
             return 0 if all(check.passed for check in checks) else 1
         result = train(config, resume=asked.resume, listener=_print)
@@ -58,7 +61,11 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m training", description="Train an adapter from a dataset."
     )
-    parser.add_argument("config", help=f"a YAML file, or a preset: {', '.join(presets())}")
+    parser.add_argument(
+        "config",
+        help=f"a YAML file; a preset: {', '.join(presets())}; or the specification of a remote "
+        "run, as JSON",
+    )
     parser.add_argument("--dataset", help="folder with train.jsonl")
     parser.add_argument("--output", help="folder of the run")
     parser.add_argument("--base", help="folder or id of the base model")
@@ -66,8 +73,41 @@ def _parser() -> argparse.ArgumentParser:
         "--set", action="append", default=[], metavar="KEY=VALUE", help="as train.epochs=1"
     )
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
-    parser.add_argument("--dry-run", action="store_true", help="check everything, train nothing")
+    parser.add_argument("--dry-run", action="store_true", help="check everything, keep nothing")
+    parser.add_argument(
+        "--measure",
+        type=int,
+        default=2,
+        metavar="STEPS",
+        help="steps that a dry run makes to say how long the run will take; 0: none",
+    )
+    parser.add_argument(
+        "--price", type=float, default=0.0, help="of an hour on this machine, for a dry run"
+    )
     return parser
+
+
+def _work(specification: str) -> int:
+    """What a Space or a Job runs."""
+    _quiet()
+    from training.remote.client import hub
+    from training.remote.job import read_job
+    from training.remote.worker import work
+
+    try:
+        job = read_job(Path(specification).read_bytes(), specification)
+    except (OSError, TrainingError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    try:
+        status = work(job, hub(), listener=_print)
+    except TrainingError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    print(f"{status.stage}: {status.detail}", flush=True)
+    return {"done": 0, "failed": 1}.get(status.stage, 130)
 
 
 def _quiet() -> None:

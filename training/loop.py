@@ -112,6 +112,7 @@ def watch(train: Train, log: RunLog, stop: Stop) -> Any:
             self.began_at = state.global_step
 
         def on_step_end(self, _args: Any, state: Any, control: Any, **_: Any) -> None:
+            stop.check_time()
             ends_epoch = train.strategy == "epoch" and float(state.epoch).is_integer()
             self.ends = any_of(bool(stop.reason))
             if self.ends:

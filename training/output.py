@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import signal
 import threading
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -35,10 +37,16 @@ class Stop:
     """Why a run should end at its next step; empty: it should not.
 
     A signal is only kept in mind while the run is ``stepping``; before, it ends the process.
+    ``until`` is when it is interrupted anyway, by ``time.monotonic``.
     """
 
     reason = ""
     stepping = False
+    until = math.inf
+
+    def check_time(self) -> None:
+        if not self.reason and time.monotonic() > self.until:
+            self.reason = INTERRUPTED
 
 
 @contextmanager

@@ -13,6 +13,7 @@ import gc
 import json
 import math
 import shutil
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,7 +64,11 @@ class Result:
 
 
 def train(
-    config: Config, *, resume: bool = False, listener: Callable[[Event], None] | None = None
+    config: Config,
+    *,
+    resume: bool = False,
+    listener: Callable[[Event], None] | None = None,
+    seconds: float = 0,
 ) -> Result:
     """Run ``config`` to its end; with ``resume``, from where an earlier process left it.
 
@@ -72,6 +77,7 @@ def train(
         resume: Go on from the newest whole checkpoint; the outcome is that of a run that was
             never stopped.
         listener: Called with each event of the run's log.
+        seconds: Stop after the step in which they are over, as if interrupted; 0: no limit.
 
     Raises:
         TrainingError: the run cannot start or go on; says why, and what to change. Checkpoints
@@ -79,6 +85,7 @@ def train(
     """
     output = Path(config.output)
     with alone(output), signals() as stop:
+        stop.until = time.monotonic() + seconds if seconds else math.inf
         with first():
             if is_first():
                 check_output(config, output, resume)
@@ -131,7 +138,7 @@ def _attempt(config: Config, prepared: Prepared, log: RunLog, stop: Stop) -> int
         ):
             return step_of(start)
     try:
-        trainer = _trainer(config, prepared, log, stop)
+        trainer = trainer_of(config, prepared, log, stop)
     except (OSError, ValueError, KeyError) as error:
         raise TrainingError(f"the base {prepared.base} cannot be trained so: {error}") from error
     stop.stepping = True
@@ -148,10 +155,9 @@ def _attempt(config: Config, prepared: Prepared, log: RunLog, stop: Stop) -> int
     return int(trainer.state.global_step)
 
 
-def _trainer(config: Config, prepared: Prepared, log: RunLog, stop: Stop) -> Any:
+def trainer_of(config: Config, prepared: Prepared, log: RunLog, stop: Stop) -> Any:
     """TRL's trainer with the settings of ``config``."""
     import torch
-    from peft import LoraConfig
     from transformers import BitsAndBytesConfig
     from transformers.trainer_callback import PrinterCallback
     from trl import SFTConfig
@@ -211,13 +217,7 @@ def _trainer(config: Config, prepared: Prepared, log: RunLog, stop: Stop) -> Any
         eval_dataset=_dataset(prepared.evaluation) if prepared.evaluation else None,
         processing_class=prepared.tokenizer,
         quantization_config=quantization,
-        peft_config=LoraConfig(
-            task_type="CAUSAL_LM",
-            r=config.lora.r,
-            lora_alpha=config.lora.alpha,
-            lora_dropout=config.lora.dropout,
-            target_modules=config.lora.target_modules,
-        ),
+        peft_config=lora_of(config),
         callbacks=[watch(run, log, stop)],
     )
     _keep_weights(trainer.model)
@@ -230,6 +230,19 @@ def _trainer(config: Config, prepared: Prepared, log: RunLog, stop: Stop) -> Any
     trainer.remove_callback(PrinterCallback)
     trainer.log_event, trainer.checkpoints, trainer.keep = log, folder, run.keep
     return trainer
+
+
+def lora_of(config: Config) -> Any:
+    """The adapter, as PEFT takes it."""
+    from peft import LoraConfig
+
+    return LoraConfig(
+        task_type="CAUSAL_LM",
+        r=config.lora.r,
+        lora_alpha=config.lora.alpha,
+        lora_dropout=config.lora.dropout,
+        target_modules=config.lora.target_modules,
+    )
 
 
 def _finish(config: Config, prepared: Prepared, log: RunLog, stop: Stop, ended: int) -> Result:

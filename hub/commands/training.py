@@ -6,7 +6,7 @@ import signal
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import click
 
@@ -48,7 +48,7 @@ def train(
     preset: str,
     base: str,
     name: str,
-    where: str | None,
+    where: Literal["local", "space", "job"] | None,
     settings: tuple[str, ...],
     resume: str | None,
     dry_run: bool,
@@ -72,17 +72,15 @@ def train(
         if wrong := [option for option, value in given.items() if value]:
             raise click.UsageError(f"--resume goes on as the run began: leave out {wrong[0]}")
         run = runs.resume(resume, settings=settings)
-    elif where != "local":
-        raise HubError(f"--where {where} is not there yet: only local is")
     else:
         config = runs.config(dataset, preset=preset, base=base, settings=settings)
-        checks = runs.preflight(config)
+        checks = runs.preflight(config, where=where)
         if dry_run:
             _say_checks(checks, as_json)
         click.echo(preflight_table(checks), err=True)
         if not all(check.passed for check in checks):
             raise FailedCheckError("nothing was started: mend what failed above")
-        run = runs.start(config, name=name, preset=preset)
+        run = runs.start(config, name=name, preset=preset, where=where)
     if detach:
         if as_json:
             print_json(run.to_json())
@@ -221,9 +219,22 @@ def _conclude(hub: Hub, id: str, as_json: bool) -> None:
     if run.state == "done":
         if not as_json:
             click.echo(done_text(run, hub.adapters.path(hub.adapters.get(run.adapter))))
+        _push(hub)
         return
     go_on = f"go on with: patternhub train --resume {run.id}"
     if run.state in ("stopped", "running"):
         click.echo(f"{run.state} at step {run.step} of {run.steps}; {go_on}", err=True)
         sys.exit(INTERRUPTED)
     raise FailedCheckError(f"{run.id}: {run.state}: {run.reason}\n{go_on}")
+
+
+def _push(hub: Hub) -> None:
+    """Send what waits to the repository of hub.toml; what cannot be sent goes on waiting."""
+    from hub.terminal.adapters import push_summary
+
+    if not hub.workspace.config.training.repo:
+        return
+    try:
+        click.echo(push_summary(hub.push_adapters()), err=True)
+    except HubError as error:  # the run has succeeded all the same
+        click.echo(f"Not pushed: {error}", err=True)

@@ -1,0 +1,99 @@
+"""The Hub as this package asks it: errors as sentences with a way out, and patience."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from training.errors import TrainingError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from huggingface_hub import HfApi
+
+    Result = TypeVar("Result")
+
+FEW, MANY = 6, 30  # tries: a minute, and a quarter of an hour
+WAYS_OUT = {
+    400: "the Hub does not understand the request",
+    401: "the token is missing or wrong: set HF_TOKEN, or log in with `hf auth login`",
+    402: "it has to be paid for: add a payment method or credits on the Hub",
+    403: "the token may not do that: it needs the role 'write' and access to the organisation",
+    404: "it is not there, or the token may not see it",
+    413: "there is no space left for it: free storage on the Hub, or name another organisation",
+    429: "too many requests: wait, then run the same command again",
+    507: "there is no space left for it: free storage on the Hub, or name another organisation",
+}
+
+
+class HubAnswerError(TrainingError):
+    """The Hub said no, or nothing; ``passing`` is what may be otherwise a minute later."""
+
+    def __init__(self, message: str, *, passing: bool) -> None:
+        super().__init__(message)
+        self.passing = passing
+
+
+def hub() -> HfApi:
+    """The client; endpoint and token are what the environment says."""
+    from huggingface_hub import HfApi
+
+    return HfApi()
+
+
+@contextmanager
+def asking(what: str) -> Iterator[None]:
+    """Whatever goes wrong with the Hub inside the block becomes one sentence about ``what``.
+
+    Raises:
+        HubAnswerError: names the status and the way out.
+    """
+    import httpx2
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HFValidationError
+
+    try:
+        yield
+    except GatedRepoError as error:
+        raise HubAnswerError(
+            f"{what}: its licence is not accepted yet, do so on its page on the Hub", passing=False
+        ) from error
+    except HfHubHTTPError as error:
+        status = error.response.status_code
+        way = WAYS_OUT.get(status, "try again later; what was saved stays")
+        passing = (status >= 500 and status != 507) or status in {408, 429}
+        raise HubAnswerError(f"{what}: the Hub answers {status}: {way}", passing=passing) from error
+    except HFValidationError as error:
+        raise HubAnswerError(f"{what}: {error}", passing=False) from error
+    except (httpx2.HTTPError, OSError, RuntimeError) as error:  # hf_xet raises RuntimeErrors
+        if isinstance(error, NotImplementedError | RecursionError):
+            raise
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise HubAnswerError(
+            f"{what}: the Hub cannot be reached, or hung up: {first}", passing=True
+        ) from error
+
+
+def patiently(call: Callable[..., Result], *arguments: Any, tries: int = FEW) -> Result:
+    """Call again, ever more slowly up to once a minute, while the trouble may pass.
+
+    Raises:
+        HubAnswerError: the last one.
+    """
+    from tenacity import (
+        Retrying,
+        before_sleep_log,
+        retry_if_exception,
+        stop_after_attempt,
+        wait_random_exponential,
+    )
+
+    retrying = Retrying(
+        retry=retry_if_exception(lambda e: isinstance(e, HubAnswerError) and e.passing),
+        wait=wait_random_exponential(multiplier=1, max=60),
+        stop=stop_after_attempt(tries),
+        before_sleep=before_sleep_log(logging.getLogger(__name__), logging.WARNING),
+        reraise=True,
+    )
+    return retrying(call, *arguments)
