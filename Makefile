@@ -26,7 +26,7 @@ demo: setup
 	@echo
 	$(HUB) search "parse a date header" --kind function --limit 2
 	@echo
-	$(HUB) export demo/examples.jsonl
+	$(HUB) dataset build demo/dataset
 	@echo
 	@echo "Try next:"
 	@echo "  $(HUB) search \"your question\" --source http"

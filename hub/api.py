@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from hub.curate.rules import Finding
     from hub.dataset.build import BuildReport
     from hub.dataset.checking import ValidationReport
-    from hub.dataset.export import ExportReport
     from hub.dataset.filling import Filled
     from hub.dataset.generating import GenerateReport
     from hub.dataset.importing import ImportReport
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from hub.serving.gate import Verdict
     from hub.serving.pushing import PushReport
     from hub.serving.registry import Registry
+    from hub.serving.votes import Votes
     from hub.status import Status
     from hub.store.encoders import Encoders
     from hub.tuning.tune import CompareReport, Method, TuneReport
@@ -47,7 +47,7 @@ ATTEMPTS = 3  # to read, where vectors of another model take the place of those 
 
 
 class Hub:
-    """A team's patterns: indexed once, then searched, shown and exported.
+    """A team's patterns: indexed once, then searched, and made into training data.
 
     >>> hub = Hub.open(".")
     >>> report = hub.index(["src"])
@@ -265,7 +265,7 @@ class Hub:
             source: Only this source, by name.
             threshold: The least share of words that semantic duplicates have in common, from 0 to
                 1. Exact and near-duplicates do not depend on it.
-            apply: Exports and datasets leave out what another stands for, from now on: until the
+            apply: Datasets leave out what another stands for, from now on: until the
                 file that the report names as ``applied`` is deleted, or this is done again.
             progress: Called with what is being done and how far it is.
 
@@ -318,17 +318,6 @@ class Hub:
             )
 
         return self._read(read)
-
-    def export(self, path: str | Path) -> ExportReport:
-        """Write training examples (instruction to code) as JSON lines.
-
-        Raises:
-            HubError: nothing is indexed, or ``path`` cannot be written.
-        """
-        from hub.dataset.export import export
-
-        folder = self.workspace.store_folder
-        return self._read(lambda retriever: export(retriever.store, Path(path), folder=folder))
 
     def build_dataset(
         self,
@@ -749,6 +738,13 @@ class Hub:
         from hub.serving.evaluations import Evaluations
 
         return Evaluations(self.workspace.store_folder / "evaluations")
+
+    @property
+    def votes(self) -> Votes:
+        """What people preferred where arms answered side by side."""
+        from hub.serving.votes import Votes
+
+        return Votes(self.workspace.store_folder / "votes.jsonl")
 
     @functools.cached_property
     def adapters(self) -> Registry:

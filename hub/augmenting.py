@@ -7,15 +7,17 @@ import json
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-from hub.building import curated, made_of, patterns_digest, read_patterns
+from hub.building import check_of, curated, made_of, patterns_digest, read_patterns
 from hub.config import MANIFEST
 from hub.curate.gaps import NEAREST, find_gaps
+from hub.curate.rows import read_row
 from hub.curate.trees import GRAMMARS
-from hub.dataset.checking import last_build
+from hub.dataset.checking import last_build, read_lines
 from hub.dataset.checks import Screen
-from hub.dataset.filling import Stock, fill
+from hub.dataset.filling import Stock, Taught, fill
 from hub.dataset.generating import GENERATED, generate
 from hub.dataset.remembered import digest
+from hub.dataset.split import SIDES
 from hub.dataset.tasks import TASKS, Material
 from hub.dataset.varying import VARIANTS, read_variants, vary
 from hub.errors import HubError
@@ -123,6 +125,8 @@ def fill_gaps(
     settings = workspace.config.dataset
     variants = read_variants(workspace.folder / VARIANTS, patterns)
     built = _manifest(dataset)
+    screen = Screen(workspace.config.privacy, workspace.config.forbidden)
+    screen.learn(p.text for p in patterns)
     stock = Stock(
         material=Material.of(patterns, found.tests, {}),
         covered=covered,
@@ -130,9 +134,23 @@ def fill_gaps(
         seed=settings.seed,
         is_new=built.get("patterns") != patterns_digest(patterns),
         has_new_variants=built.get("variants") != digest(variants).hex(),
+        clean=screen.pattern,
+        check=check_of(workspace, screen),
+        taught=_taught_by(dataset),
     )
     wanted = [gap for gap in gaps if gap.missing and category in ("", gap.category)]
     return fill(wanted, stock, workspace.folder / VARIANTS, progress)
+
+
+def _taught_by(dataset: Path) -> Taught:
+    """What a built dataset teaches already."""
+    taught = Taught()
+    for path in (dataset / f"{side}.jsonl" for side in SIDES):
+        for line in read_lines(path) if path.is_file() else ():
+            if row := read_row(line.data):
+                asked, answer = ([""] + [turn.text for turn in row.turns])[-2:]
+                taught.learn(str(line.data.get("task")), asked, answer)
+    return taught
 
 
 def _manifest(dataset: Path) -> dict[str, Any]:

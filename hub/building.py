@@ -22,7 +22,7 @@ from hub.curate.taxonomy import taxonomy_of
 from hub.curate.validate import Validator
 from hub.dataset.build import Ingredients, build, checked_options, standing
 from hub.dataset.checking import LAST_BUILD, answers_of, example_check, read_lines
-from hub.dataset.checks import Screen
+from hub.dataset.checks import Screen, in_turn
 from hub.dataset.generating import GENERATED, generated
 from hub.dataset.handwritten import read_handwritten
 from hub.dataset.importing import read_imported
@@ -32,7 +32,7 @@ from hub.dataset.split import SIDES
 from hub.dataset.tasks import FUNCTIONS
 from hub.dataset.varying import VARIANTS, read_variants
 from hub.errors import HubError
-from hub.sources import source_root
+from hub.sources import source_root, stale_files
 from hub.store.manifest import Manifest
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from hub.curate.annotate import Annotation
     from hub.curate.licences import Licence
     from hub.dataset.build import BuildReport
+    from hub.dataset.checks import Check
     from hub.dataset.varying import Variant
     from hub.reporting import Progress
     from hub.search.retrieval import Retriever
@@ -93,6 +94,7 @@ def _build(
     facts = _facts(workspace, retriever, out, settings, patterns, given)
     last = standing(out, facts["inputs"])
     if last and not strict:  # what is there may have dropped rows for which strict fails
+        last.stale = given.stale
         return last
     found = curated(workspace, patterns, vectors, progress)
     screen = Screen(workspace.config.privacy, workspace.config.forbidden, patterns)
@@ -113,20 +115,17 @@ def _build(
         variants=[v._replace(pattern=screen.pattern(v.pattern)) for v in given.variants],
         vectors=vectors,
     )
-    validator = Validator.from_config(workspace.config, workspace.folder)
-    checks = [screen.forbidden, screen.private, example_check(validator)]
-    if workspace.config.privacy.anonymize:
-        checks.insert(2, anonymize)
     report = build(
         ingredients,
         out,
         settings,
-        check=remembered.checked(checks),
+        check=remembered.checked(check_of(workspace, screen)),
         compliance=screen.compliance,
         facts=facts,
         strict=strict,
         progress=progress,
     )
+    report.stale = given.stale
     remembered.save()
     (workspace.store_folder / LAST_BUILD).write_text(str(out.resolve()), encoding="utf-8")
     return report
@@ -137,6 +136,7 @@ class _Given:
     """What a dataset is made of beside patterns."""
 
     sources: Sequence[Source]
+    stale: dict[str, str]
     changes: Mapping[tuple[str, str], Sequence[Change]]
     own: Sequence[Example]
     variants: Sequence[Variant]
@@ -152,10 +152,12 @@ def _gather(
     manifest = Manifest(workspace.manifest_path)
     try:
         sources = manifest.sources()
+        stale = {s.name: _staleness(*stale_files(workspace, manifest, s)) for s in sources}
     finally:
         manifest.close()
     return _Given(
         sources=sources,
+        stale={name: told for name, told in stale.items() if told},
         changes=read_history(workspace, sources, settings.commits, remembered),
         own=[
             *read_handwritten(workspace.folder),
@@ -169,6 +171,13 @@ def _gather(
         ],
         left_out=left_out(workspace.store_folder, {p.id for p in patterns}),
         rejected=rejected(workspace.folder),
+    )
+
+
+def _staleness(files: int, error: str) -> str:
+    """What of a source is not in the index; "" where all is."""
+    return error or (
+        f"{files} files are new, changed or gone since it was indexed" if files else ""
     )
 
 
@@ -202,6 +211,13 @@ def _facts(
         "patterns": indexed,
         "variants": digest(given.variants).hex(),
     }
+
+
+def check_of(workspace: Workspace, screen: Screen) -> Check:
+    """What an example must pass."""
+    validator = Validator.from_config(workspace.config, workspace.folder)
+    names = [anonymize] if workspace.config.privacy.anonymize else []
+    return in_turn([screen.forbidden, screen.private, *names, example_check(validator)])
 
 
 def _texts(

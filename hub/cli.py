@@ -66,7 +66,7 @@ def _close_output() -> None:
 )
 @click.pass_context
 def main(ctx: click.Context, folder: Path | None) -> None:
-    """Index a team's code patterns once: search them, show them, export them."""
+    """Index a team's code patterns once: search them, train on them."""
     ctx.obj = folder
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that knows fewer characters
@@ -85,7 +85,6 @@ VERBS = (
     evaluation.gate,
     curation.annotate,
     curation.dedup,
-    curation.export,
     curation.gaps,
     curation.augment,
     curation.dataset,

@@ -18,7 +18,10 @@ from hub.errors import HubError
 CONFIG_NAME = "hub.toml"
 STORE_DIR = ".patternhub"
 EXAMPLES = "examples"  # what people wrote for datasets, in a hub's folder
-MANIFEST, COMPLIANCE, REPORT = "manifest.json", "compliance.json", "report.html"  # of a dataset
+# Of a dataset.
+CARD, MANIFEST, COMPLIANCE, REPORT = (
+    "README.md", "manifest.json", "compliance.json", "report.html",
+)  # fmt: skip
 
 Tier = Literal["fast", "best"]
 Mode = Literal["hybrid", "dense", "lexical"]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from hub.answering.arms import ARMS
 from hub.errors import HubError
-from hub.serving.folder import digest_of, listed
+from hub.serving.folder import digest_of, listed, origin
 from hub.serving.gate import decide
 from hub.serving.scorers import scorers_of
 from hub.types import Message
@@ -94,19 +94,22 @@ def evaluate(
         raise HubError(f"arms {', '.join(names) or 'none'}: there are {', '.join(ARMS)}")
     path, config = held_out(dataset), workspace.config
     found = _questions(path)
-    common = {
-        "model": model,
-        "endpoint": "" if is_local else config.generator.endpoint,
-        "settings": config.answering.model_dump(exclude={"adapter"}),
-    }
     trained: dict[str, Any] = {}
     if any(name.endswith("adapter") for name in names):
         digest, folder = _adapter(adapter, registry)
-        trained = {"adapter": digest, "called": adapter}
+        trained = {"adapter": digest}
         if folder:
             check_unseen(path, folder)
+            model = model or origin(folder)["base"]
+    common = {
+        "model": model,
+        "files": _files(Path(model)) if is_local else [],
+        "endpoint": "" if is_local else config.generator.endpoint,
+        "settings": config.answering.model_dump(exclude={"adapter"}),
+    }
     held = {file for question in found.rows for file in question.files}
-    index = {"index": _index(workspace), "files left out": len(held), "dataset": found.sha256}
+    retrieving = any(name.startswith("rag") for name in names)
+    index = {"index": _index(workspace), "left out of": found.sha256} if retrieving else {}
     opened = open_arms(functools.partial(unseen, search, held, config.answering.patterns))
     if missing := [name for name in names if name not in opened.names]:
         raise HubError(
@@ -234,10 +237,17 @@ def _adapter(reference: str, registry: Registry) -> tuple[str, Path | None]:
     return adapter.digest, registry.path(adapter)
 
 
-def _index(workspace: Workspace) -> str:
+def _index(workspace: Workspace) -> list[Any]:
     """What a search depends on: the generation, the vectors and the settings."""
     state = workspace.store.state()
-    return f"{state} {workspace.config.search}"
+    known = (state.generation, state.best_complete, state.digest) if state else ()
+    return [*known, workspace.config.search.model_dump()]
+
+
+def _files(base: Path) -> list[Any]:
+    """The weights of a base in a folder, as far as a look tells; none of one that has an id."""
+    found = sorted(base.glob("*.safetensors")) if base.name else []
+    return [[path.name, (seen := path.stat()).st_size, seen.st_mtime_ns] for path in found]
 
 
 def _replies(

@@ -16,10 +16,13 @@ import gradio as gr
 from fastapi import FastAPI
 
 from hub.errors import HubError
+from space_app.adapters import adapters_tab
 from space_app.code_view import styles
+from space_app.compare import compare_tab
 from space_app.context import Context
 from space_app.dataset import dataset_tab
 from space_app.search import search_tab
+from space_app.train import train_tab
 from space_app.worker import worker_tab
 
 if TYPE_CHECKING:
@@ -56,6 +59,12 @@ def build(context: Context) -> gr.Blocks:
             if context.worker:
                 with gr.Tab("This Space", id="space"):
                     worker_tab(context.worker, page, timer)
+            with gr.Tab("Train", id="train"):
+                train_tab(context, page, timer)
+            with gr.Tab("Compare", id="compare"):
+                compare_tab(context, page)
+            with gr.Tab("Adapters", id="adapters"):
+                adapters_tab(context, page)
     return page
 
 

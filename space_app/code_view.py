@@ -109,6 +109,9 @@ _LAYOUT = """
 pre.code { overflow-x: auto; padding: 8px; border-radius: 6px; margin: 4px 0;
   background: var(--background-fill-secondary); font-family: ui-monospace, monospace;
   font-size: 13px; line-height: 1.45; }
+.pane { border: 1px solid var(--border-color-primary); border-radius: 8px; padding: 10px; }
+.pane .answer { white-space: pre-wrap; overflow-wrap: anywhere; margin: 0;
+  font-family: ui-monospace, monospace; font-size: 13px; }
 iframe.report { width: 100%; height: 75vh; border: 1px solid var(--border-color-primary);
   border-radius: 8px; background: white; }
 .message { color: var(--body-text-color); }

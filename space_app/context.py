@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from hub.answering.arms import Arms
     from hub.api import Hub
     from hub.curate.annotate import Annotation
     from space_app.worker import Worker
@@ -47,6 +48,7 @@ class Context:
         self.worker = worker
         self.jobs = Jobs()
         self._hub: Hub | None = None
+        self._arms: tuple[str, Arms] | None = None
         self._knowledge = Knowledge()
         self._lock = threading.Lock()
         self._finding: threading.Thread | None = None
@@ -72,6 +74,27 @@ class Context:
         from hub.api import Hub
 
         return Hub.open(self.folder)
+
+    def arms(self, adapter: str) -> Arms:
+        """What answers questions, with ``adapter`` or, empty, with hub.toml's; the last is kept,
+        for it may hold a model.
+
+        Raises:
+            HubError: the model or the adapter is not there, or they do not belong together.
+        """
+        hub = self.hub
+        key = self.named(adapter)
+        with self._lock:
+            if self._arms is None or self._arms[0] != key:
+                self._arms = None  # before another model is loaded
+                self._arms = key, hub.arms(adapter=adapter or None)
+            return self._arms[1]
+
+    def named(self, adapter: str) -> str:
+        """An adapter's reference with its digest; empty: none, or hub.toml's."""
+        registry = self.hub.adapters
+        known = {a.reference: a.digest for a in registry.list()}
+        return f"{adapter} {known[adapter]}" if adapter in known else ""
 
     def warm(self) -> None:
         """Load in a thread what the first question would wait for."""

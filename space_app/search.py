@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from hub.errors import HubError
+from space_app.answers import pane_html
 from space_app.code_view import SHOWN_LINES, card, links, message
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from hub.types import Pattern, SearchResult
     from space_app.context import Context
 
@@ -52,6 +55,7 @@ def search_tab(context: Context, page: gr.Blocks) -> None:
             elem_id="query",
         )
         find = gr.Button("Search", variant="primary", scale=1, min_width=100)
+        ask = gr.Button("Ask", scale=1, min_width=100, elem_id="ask")
     with gr.Accordion("Filters", open=False), gr.Row():
         source = gr.Dropdown([ANY], value=ANY, label="Source", min_width=140)
         language = gr.Dropdown([ANY], value=ANY, label="Language", min_width=140)
@@ -59,6 +63,7 @@ def search_tab(context: Context, page: gr.Blocks) -> None:
         category = gr.Dropdown([ANY], value=ANY, label="Category", min_width=140)
         quality = gr.Slider(0, 1, value=0, step=0.05, label="Quality from", min_width=140)
         path = gr.Textbox("", label="Path", placeholder="src/**", min_width=140)
+    answer = gr.HTML(elem_id="answer")
     opened = gr.HTML(js_on_load=OPEN_IN_PLACE, elem_id="pattern")
     hits = gr.HTML(js_on_load=OPEN_IN_PLACE, elem_id="hits")
     inputs = [query, source, language, kind, category, quality, path]
@@ -93,6 +98,11 @@ def search_tab(context: Context, page: gr.Blocks) -> None:
             search, inputs, hits, show_progress="hidden", api_visibility="private",
             trigger_mode="always_last",
         )  # fmt: skip
+
+    ask.click(
+        lambda text: (yield from answered(context, text)), query, answer,
+        show_progress="hidden", api_name="ask", concurrency_limit=8,
+    )  # fmt: skip
 
     def open_pattern(event: gr.EventData) -> str:
         return pattern_html(context, event.id)
@@ -168,6 +178,18 @@ def found_html(
         card(hit.pattern, notes=why(context, query, hit), rank=hit.rank, lines=SHOWN_LINES)
         for hit in hits
     )
+
+
+def answered(context: Context, question: str) -> Iterator[str]:
+    """The answer from patterns with its citations, as it comes."""
+    text = ""
+    yield message("Answering ...")
+    try:
+        for arm, part in context.arms("").answers(question, ["rag"]):
+            text = text + part if isinstance(part, str) else text
+            yield pane_html(arm, text if isinstance(part, str) else part)
+    except HubError as error:
+        yield message(str(error), alert=True)
 
 
 def why(context: Context, query: str, hit: SearchResult) -> list[str]:

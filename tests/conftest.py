@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 
 from hub import Hub
 from hub.config import Embedding
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from hub.types import Vectors
+
+
+# On a busy machine drawing is slow, too: that says nothing of the code.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 
 @pytest.fixture(scope="session", autouse=True)

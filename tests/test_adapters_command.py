@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from click.testing import CliRunner
 
+from hub import Hub
 from hub.cli import main
+from hub.commands.training import _push
 from tests.test_pushing import REPOSITORY, server  # noqa: F401 - the fixture
 from tests.training_fixtures import adapter_folder
 
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
 
     from click.testing import Result
 
-    from hub import Hub
     from tests.fake_hub import FakeHub
 
 
@@ -113,6 +114,23 @@ def test_pushing_needs_a_repository_and_pulling_brings_everything_back(
     assert pulled.stdout.count("took in team@") == 2
     checked = ["--hub", str(other), "adapters", "verify", "--remote", "--json"]
     assert json.loads(CliRunner().invoke(main, checked).stdout) == said(filled, "verify")
+
+
+def test_a_run_that_has_ended_is_pushed_or_waits(
+    filled: Hub,
+    server: FakeHub,  # noqa: F811
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Where hub.toml names a repository; what the Hub refuses is no failure of the run."""
+    (filled.workspace.folder / "hub.toml").write_text(f'[training]\nrepo = "{REPOSITORY}"\n')
+    configured = Hub.open(filled.workspace.folder)
+    server.faults = [("repos/create", 403)]
+    _push(configured)
+    assert "2 of 2 adapters are not there yet" in capsys.readouterr().err
+    assert f"2 wait for `patternhub adapters push` to {REPOSITORY}" in adapters(filled).stderr
+    _push(configured)
+    assert capsys.readouterr().err.count("sent team@") == 2
+    assert adapters(filled).stderr == ""
 
 
 def test_an_export_that_cannot_be_made_leaves_nothing(filled: Hub, tmp_path: Path) -> None:

@@ -245,6 +245,36 @@ def test_quality_is_the_weighted_mean_of_its_parts(parts: dict[str, float]) -> N
     assert min(parts.values()) - 1e-3 <= quality(parts) <= max(parts.values()) + 1e-3
 
 
+def test_what_is_nearer_to_common_matters_than_to_the_teams_own_is_unclassified() -> None:
+    """Of two categories one is always the nearest, whatever the code is about."""
+    own = [
+        category("invoices", description="Invoices, refunds, credit."),
+        category("voyages", description="Ships, harbours, cargo."),
+    ]
+    shelf = taxonomy_of(Config(categories=own))
+    assert shelf.beside == shipped_taxonomy("default").categories
+    words = WordEncoder("words", 256)
+    patterns = [
+        patterns_of("a.py", f'def f(x):\n    """{said}"""\n    return x\n')[-1]
+        for said in (
+            "Refunds credit of invoices.",
+            "Cargo of ships in harbours.",
+            "Parse, format and serialise text and its tokens.",
+            "Send requests over sockets to servers.",
+        )
+    ]
+    vectors = words.encode_queries([p.docstring for p in patterns])
+    named = []
+    for taxonomy in (shelf, Taxonomy("hub.toml", shelf.categories)):
+        verdicts = [
+            annotate([p], taxonomy=taxonomy, vectors=v[None], encoder=words)[p.id].category
+            for p, v in zip(patterns, vectors, strict=True)
+        ]
+        named.append(verdicts)
+    assert named[0] == ["invoices", "voyages", UNCLASSIFIED, UNCLASSIFIED]
+    assert UNCLASSIFIED not in named[1]  # without others to compare with, each would have one
+
+
 def test_tests_raise_the_quality_duplicates_lower_it_and_unknown_counts_for_nothing() -> None:
     (p,) = patterns_of("a.py", "def f(x):\n    y = x\n    return y\n")
     measures = measure(p.text, p.language, p.kind)

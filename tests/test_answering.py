@@ -94,6 +94,16 @@ def test_without_a_model_the_best_patterns_are_quoted_and_cited(team: Hub, tree:
         assert "\n".join(lines[int(start) - 1 : int(end)]) == code
 
 
+def test_a_place_that_quoted_code_names_is_no_citation(hub: Hub, tmp_path: Path) -> None:
+    tree = write_tree(tmp_path / "tree")
+    source = (tree / "src/retry.py").read_text()
+    (tree / "src/retry.py").write_text(source.replace("Call again", "See ssl.c:347. Call again"))
+    hub.index([tree])
+    answer = ask(hub)
+    assert "See ssl.c:347. Call" in answer.text
+    assert "ssl.c:347" not in {citation.location for citation in answer.citations}
+
+
 def test_where_nothing_is_near_no_model_is_asked(team: Hub) -> None:
     model = Scripted()
     answer = ask(team, ABSENT, model)

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from click.testing import Result
 
 VERBS = [
-    "init", "index", "search", "show", "status", "annotate", "dedup", "export", "gaps",
-    "augment", "dataset", "validate", "examples", "tune", "history", "forget", "doctor",
+    "init", "index", "search", "show", "status", "ask", "compare", "mcp", "eval", "gate",
+    "annotate", "dedup", "gaps", "augment", "dataset", "validate", "examples", "tune",
+    "train", "runs", "adapters", "history", "space", "ui", "forget", "doctor",
 ]  # fmt: skip
 HIT = [
     "rank", "score", "id", "source", "path", "start_line", "end_line", "language", "kind",
@@ -152,16 +153,16 @@ def test_the_nearest_hub_upward_is_used(
 
 
 def test_a_hub_that_is_no_folder_is_an_error(project: Path) -> None:
-    for verb in (["search", "x"], ["index", "code"], ["status"], ["export", "x"], ["forget", "x"]):
+    for verb in (["search", "x"], ["index", "code"], ["status"], ["dedup"], ["forget", "x"]):
         assert "missing is not a folder" in run("--hub", "missing", *verb, status=2).stderr
 
 
 def test_before_the_first_index_every_verb_says_what_to_do(project: Path) -> None:
-    for verb in (["search", "x"], ["status"], ["show", "ab"], ["export", "out.jsonl"]):
+    for verb in (["search", "x"], ["status"], ["show", "ab"], ["dataset", "build", "out"]):
         err = run(*verb, status=2).stderr
         assert "patternhub index PATH" in err
     assert "no source is called 'code'; there are: none" in run("forget", "code", status=2).stderr
-    assert not (project / "out.jsonl").exists()
+    assert not (project / "out").exists()
 
 
 # --- index
@@ -349,7 +350,7 @@ def test_a_wrong_line_of_queries_is_named(indexed: Path, line: str, message: str
     assert "queries.jsonl:2:" in err or "cannot be read" in err
 
 
-# --- show, status, export, forget
+# --- show, status, forget
 
 
 def test_show_prints_a_pattern_with_its_neighbours(indexed: Path) -> None:
@@ -426,24 +427,6 @@ def test_status_lists_skipped_files(project: Path) -> None:
     assert "code: blob.py" not in run("status").stdout
     assert "binary           code: blob.py" in run("status", "--skipped").stdout
     assert parsed("status")["skipped_files"] == [["code", "blob.py", "binary"]]
-
-
-def test_export_writes_examples_and_counts_what_it_left_out(indexed: Path) -> None:
-    report = parsed("export", "out.jsonl")
-    rows = [json.loads(line) for line in Path("out.jsonl").read_text().splitlines()]
-    assert (report["path"], report["written"]) == ("out.jsonl", len(rows))
-    assert report["written"] + sum(report["left_out"].values()) == parsed("status")["patterns"]
-    assert {row["provenance"]["symbol"] for row in rows} >= {"retry_with_backoff", "Client.send"}
-    first = Path("out.jsonl").read_bytes()
-    out = run("export", "again.jsonl").stdout
-    assert out.startswith(f"wrote {len(rows)} examples to again.jsonl\n  left out ")
-    assert Path("again.jsonl").read_bytes() == first
-
-
-def test_export_to_a_place_that_cannot_be_written_is_an_error(indexed: Path) -> None:
-    assert "cannot be written" in run("export", "missing/out.jsonl", status=2).stderr
-    assert "is a folder" in run("export", "code", status=2).stderr
-    assert sorted(path.name for path in indexed.iterdir()) == [".patternhub", "code"]
 
 
 def test_forget_removes_one_source(indexed: Path) -> None:

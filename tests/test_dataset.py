@@ -27,7 +27,9 @@ from hub.dataset.balance import balance, shortfalls, task_limit
 from hub.dataset.build import BuildReport, distinct
 from hub.dataset.checks import Screen
 from hub.dataset.formats import FORMATS, Options, as_row, identity
+from hub.dataset.publish import publish
 from hub.dataset.split import LEAK, SIDES, Shares, split
+from hub.terminal.curation import build_summary
 from hub.types import Example, Generation, Infill, Message
 from tests.conftest import driver, git
 
@@ -242,6 +244,44 @@ def test_a_dataset_is_up_to_date_only_where_nothing_differs(
         assert any(
             r["provenance"]["commit"] for side in ("train", "test") for r in rows_of(out, side)
         )
+
+
+def test_a_build_says_what_of_the_index_is_stale_and_a_rebuild_all_it_knows(
+    indexed: Hub, tmp_path: Path
+) -> None:
+    code, out = tmp_path / "code", tmp_path / "out"
+    first = indexed.build_dataset(out)
+    assert first.stale == {}
+    (code / "new.py").write_text("def new():\n    return 1\n")
+    (code / "m1.py").unlink()
+    again = indexed.build_dataset(out)
+    assert again.unchanged
+    assert again.stale == {"code": "2 files are new, changed or gone since it was indexed"}
+    assert again.of_dataset() == first.of_dataset()
+    shutil.rmtree(code)
+    assert str(code) in indexed.build_dataset(out).stale["code"]
+    assert "patternhub index" in build_summary(again)
+
+
+def test_a_dataset_without_its_card_is_built_again_and_not_published(
+    indexed: Hub, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    indexed.build_dataset(out)
+    (out / "README.md").unlink()
+    with pytest.raises(HubError, match=r"README\.md, the card, is missing"):
+        publish(out, "team/data", dry_run=True)
+    assert not indexed.build_dataset(out).unchanged
+    assert publish(out, "team/data", dry_run=True).files["README.md"]
+
+
+def test_a_side_that_the_hash_leaves_far_below_its_share_is_said() -> None:
+    rows = [example(n, path=f"file{n % 2}.py", files=(f"team/file{n % 2}.py",)) for n in range(100)]
+    found = split(rows, Shares(test=0.1, validation=0.2, min_test=0))
+    missing = {"validation": 20} if not found.sides["validation"] else {}
+    assert found.side_shortfall == missing
+    many = split([example(n) for n in range(400)], Shares(test=0.1, validation=0.2))
+    assert many.side_shortfall == {}
 
 
 def test_a_full_disk_leaves_the_dataset_that_was_there(

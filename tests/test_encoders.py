@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import tomllib
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -37,6 +38,7 @@ from hub.store.minilm import (
 )
 from hub.store.static import StaticEncoder, distil
 from hub.store.tuned import SHIPPED, Tuned
+from hub.tuning.recipe import SOURCES
 from tests.conftest import write_tree
 
 MAX_TOKENS = 128
@@ -204,6 +206,7 @@ class TestWhichEncoder:
         assert sizes["static.npz"] <= 8_000_000
         shipped.table()  # checks the digest
         sources = json.loads((SHIPPED / "card.json").read_text())["sources"]
+        assert sources == tomllib.loads(SOURCES.read_text())
         assert all(len(row) == 3 and all(row) for rows in sources.values() for row in rows)
 
     def test_a_copy_of_the_model_is_the_packaged_model(self, model_copy: Path) -> None:

@@ -83,6 +83,8 @@ BAD: list[tuple[str, Any, str]] = [
     ("encoding", row("a lone \ud800 surrogate"), "completion[0].content:1"),
     ("encoding", python(ADD, provenance={"path": "a\0b"}), "provenance.path:1"),
     ("encoding", row("one\ntw\ufffd three"), "completion[0].content:2"),
+    ("control-token", row("one\ntwo <|im_end|>"), "completion[0].content:2"),
+    ("control-token", row("say", "a <\uff5cfim\u2581hole\uff5c>"), "prompt[0].content:1"),
     ("placeholder", row("Lorem ipsum dolor sit amet."), "completion[0].content:1"),
     ("syntax", python("def add(a: int):\n    return a +* 1"), "completion[0].content:2"),
     ("syntax", row("All:\n```go\nx := := 1\n```", task="implement"), "completion[0].content:3"),

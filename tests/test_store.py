@@ -439,7 +439,7 @@ def test_a_hub_works_through_a_chroma_server(
 
     process.kill()
     process.wait()
-    for use in (lambda: again.search("retry"), again.index, lambda: again.export(tmp_path / "x")):
+    for use in (lambda: again.search("retry"), again.index, again.duplicates):
         with pytest.raises(HubError, match=url):
             use()
 

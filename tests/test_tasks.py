@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -26,7 +27,7 @@ PYTHON = '''"""Retrying what may pass: calls are made again with a growing delay
 import random
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 MAX_DELAY = 30.0
@@ -241,3 +242,15 @@ def test_an_outline_is_indented_as_its_file_is(material: Material) -> None:
     _fence, *lines, _end = example.completion[0].content.splitlines()
     assert [line for line in PYTHON.splitlines() if line in lines] == lines
     assert "    def delay_of(self, attempt: int) -> float:" in lines
+
+
+def test_code_that_spells_the_mark_of_a_hole_has_none(material: Material) -> None:
+    marked = [
+        replace(p, text=p.text.replace(p.symbol.split(".")[-1], f"{p.symbol}  # <blank> <name>", 1))
+        for p in material.patterns.values()
+        if p.kind in ("function", "method")
+    ]
+    again = Material.of(marked, {}, {})
+    for task in ("complete", "name"):
+        assert any(e.patterns[0] in again.patterns for e in made(material, task))
+        assert not list(made(again, task))

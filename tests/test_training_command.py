@@ -38,6 +38,7 @@ def test_a_dry_run_checks_everything_and_writes_nothing(
         "rows",
         "memory",
         "disk",
+        "time",
     ]
     assert "20 of 20 rows" in printed[2]
     assert not (tmp_path / "run").exists()

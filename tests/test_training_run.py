@@ -22,7 +22,7 @@ from training.output import Stop, alone
 from training.prepare import prepare
 from training.runlog import RunLog, read_log
 from training.scratch import build_base
-from training.sft import Result, _trainer, train
+from training.sft import Result, train, trainer_of
 from training.template import read_template
 
 TINY: dict[str, Any] = {
@@ -340,7 +340,7 @@ def test_packed_rows_do_not_see_each_other_and_none_is_lost(
     (tmp_path / "run").mkdir()
     log = RunLog(tmp_path / "run")
     prepared = prepare(packed, log)
-    trainer = _trainer(packed, prepared, log, Stop())
+    trainer = trainer_of(packed, prepared, log, Stop())
     lengths = [n for row in trainer.train_dataset["seq_lengths"] for n in row]
     assert sorted(lengths) == sorted(len(s.input_ids) for s in prepared.train)
     row = max(trainer.train_dataset, key=lambda row: len(row["seq_lengths"]))

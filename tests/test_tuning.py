@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import os
 import shutil
+import subprocess
 import tempfile
+import tomllib
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +24,8 @@ from hub.errors import HubError
 from hub.preparing import with_ids
 from hub.store.minilm import NAME, MiniLMEncoder, packaged_folder, start_torch
 from hub.store.static import StaticEncoder
-from hub.store.tuned import ADAPTER, STATIC, Tuned, save_table, write_card
+from hub.store.tuned import ADAPTER, CARD, SHIPPED, STATIC, Tuned, save_table, write_card
+from hub.tuning import recipe
 from hub.tuning.pairs import collect_pairs, fingerprint
 from indexers.code import chunk_file
 from training.retriever import (
@@ -413,3 +418,37 @@ def test_trained_static_vectors_rank_better(tmp_path: Path) -> None:
     tuned = StaticEncoder(base, tuned_folder(tmp_path / "tuned", table))
     assert rank_of_answers(tuned) > rank_of_answers(start)
     assert tuned.digest != start.digest
+
+
+def test_the_shipped_card_lists_what_the_recipe_learns_from() -> None:
+    card = json.loads((SHIPPED / CARD).read_text(encoding="utf-8"))
+    assert card["sources"] == tomllib.loads(recipe.SOURCES.read_text(encoding="utf-8"))
+
+
+@pytest.mark.skipif(not shutil.which("dpkg-deb"), reason="needs Debian's dpkg-deb")
+def test_a_version_that_debian_replaced_gives_way_to_its_successor_which_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A security update takes the version before it out of the archive."""
+    tree = tmp_path / "tree"
+    (tree / "DEBIAN").mkdir(parents=True)
+    (tree / "DEBIAN" / "control").write_text(
+        "Package: ruby-made-up\nVersion: 2:1.0-2\nArchitecture: all\n"
+        "Maintainer: A <a@example.org>\nDescription: made up\n"
+    )
+    (tree / "made_up.rb").write_text("def made_up = 1\n")
+    archive = tmp_path / "ruby-made-up_2%3a1.0-2_all.deb"
+    subprocess.run(["dpkg-deb", "--build", tree, archive], check=True, capture_output=True)
+    apt = tmp_path / "bin" / "apt-get"
+    apt.parent.mkdir()
+    apt.write_text(f'#!/bin/sh\ncase "$3" in *=*) exit 100;; *) cp "{archive}" .;; esac\n')
+    apt.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{apt.parent}{os.pathsep}{os.environ['PATH']}")
+    listed = tmp_path / "sources.toml"
+    listed.write_text('debian = [["ruby-made-up", "2:1.0-1", "MIT"]]\n')
+    monkeypatch.setattr(recipe, "SOURCES", listed)
+    recipe.download(tmp_path / "packages")
+    assert (tmp_path / "packages" / "debian" / "ruby-made-up" / "made_up.rb").is_file()
+    assert recipe.replaced(tmp_path / "packages") == {"ruby-made-up": archive.name}
+    listed.write_text('debian = [["ruby-made-up", "2:1.0-2", "MIT"]]\n')
+    assert recipe.replaced(tmp_path / "packages") == {}

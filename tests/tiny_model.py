@@ -44,7 +44,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
         "quantization": None,
         "lora": {"r": 16, "alpha": 32, "dropout": 0.0, "target_modules": "all-linear"},
         "train": {
-            "epochs": 80,
+            "epochs": 50,
             "learning_rate": 5e-3,
             "batch_size": 4,
             "accumulation": 1,

@@ -141,6 +141,7 @@ def adapter_folder(
         "base": base,
         "config": {"base": base, "train": {"epochs": 4}},
         "dataset": data,
+        "data": [{"path": "out/train.jsonl", "sha256": data}],
         "metrics": {"loss": 1.5},
         "step": step,
     }

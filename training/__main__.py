@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     try:
         if asked.dry_run:
-            checks = preflight(config)
+            checks = preflight(config, steps=asked.measure, price=asked.price)
             print("\n".join(str(check) for check in checks))
             return 0 if all(check.passed for check in checks) else 1
         result = train(config, resume=asked.resume, listener=_print)
@@ -73,7 +73,17 @@ def _parser() -> argparse.ArgumentParser:
         "--set", action="append", default=[], metavar="KEY=VALUE", help="as train.epochs=1"
     )
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
-    parser.add_argument("--dry-run", action="store_true", help="check everything, train nothing")
+    parser.add_argument("--dry-run", action="store_true", help="check everything, keep nothing")
+    parser.add_argument(
+        "--measure",
+        type=int,
+        default=2,
+        metavar="STEPS",
+        help="steps that a dry run makes to say how long the run will take; 0: none",
+    )
+    parser.add_argument(
+        "--price", type=float, default=0.0, help="of an hour on this machine, for a dry run"
+    )
     return parser
 
 

@@ -58,7 +58,7 @@ def _check_weights(folder: Path, config: dict[str, Any], model: Any, base: str) 
     Raises:
         TrainingError: says which does not.
     """
-    from safetensors import safe_open
+    from safetensors import SafetensorError, safe_open
 
     layers = dict(_base_of(model).named_modules())
     effective = False
@@ -71,7 +71,7 @@ def _check_weights(folder: Path, config: dict[str, Any], model: Any, base: str) 
                 layer = name.removeprefix(PREFIX).removesuffix(".lora_A.weight")
                 _check_pair(folder, layer, (down, up), _rank(config, layer), layers, base)
                 effective = effective or (bool(down.any()) and bool(up.any()))
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, SafetensorError) as error:
         raise TrainingError(
             f"the weights of the adapter {folder} cannot be read: {error}"
         ) from error

@@ -1,26 +1,27 @@
 """How much memory a run will need, from the base's architecture alone.
 
-Weights, adapter, gradients and optimizer are counted; activations are estimated, with the factors
-below, and are most of what is uncertain.
+One forward and backward pass is made with tensors that have a shape but no memory, by the code
+that trains: the bytes they would hold are counted as they come and go. The scores over the
+vocabulary are counted apart, for they are computed otherwise on a GPU.
 """
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from training.errors import TrainingError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from training.config import Config, Quantization
 
 BYTES = {"bf16": 2, "fp16": 2, "fp32": 4}
 BLOCK, DOUBLE_BLOCK = 64, 256  # weights, and scales, that share a scale
 SMALL = 4096  # a tensor of fewer elements keeps 32-bit optimizer state
 RUNTIME = {"cuda": 0.6e9, "cpu": 0.6e9}  # of Python, PyTorch and the CUDA context
-LAYER_WIDTHS = 14  # values that a layer keeps for its backward pass, in widths of the model
-LAYER_INNER = 4  # and in widths of its feed-forward part
-HEAD_ROWS = 256  # tokens whose scores over the vocabulary are held at a time
+TILE = (4096, 32768)  # tokens and entries of the vocabulary that TRL scores at a time
+TILE_COPIES = {"cpu": 7.25, "cuda": 0}  # in fp32, of a tile; Triton's kernel works in place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +54,13 @@ class Memory:
         )
 
 
+class _Pass(NamedTuple):
+    """Bytes beyond the weights: after the forward pass, and at most."""
+
+    kept: int
+    peak: int
+
+
 def estimate(
     config: Config, architecture: Any, *, precision: str, longest: int, device: str
 ) -> Memory:
@@ -64,34 +72,45 @@ def estimate(
         precision: bf16, fp16 or fp32.
         longest: Tokens of the longest sequence; packed ones are all of ``data.max_length``.
         device: cuda or cpu.
+
+    Raises:
+        TrainingError: the base has no such layers to adapt, or its memory cannot be told.
     """
     import torch
-    from transformers import AutoModelForCausalLM
 
-    with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(architecture)
-    size = BYTES[precision]
-    linear = dict(_linear(model))
-    quantised = sum(layer.weight.numel() for layer in linear.values())
-    everything = sum(weight.numel() for weight in model.parameters())
-    rest = everything - (quantised if config.quantization else 0)
-    weights = rest * size + (_packed(quantised, config.quantization) if config.quantization else 0)
-    tensors = [
-        config.lora.r * side
-        for name, layer in linear.items()
-        if _targeted(name, config.lora.target_modules)
-        for side in (layer.in_features, layer.out_features)
-    ]
-    width = 2 if config.quantization and precision == "bf16" else 4
+    model = _model(config, architecture, precision)
+    linear = _quantised(model) if config.quantization else []
+    packed = sum(layer.weight.numel() for layer in linear)
+    weights, tensors = 0.0, []
+    for weight in model.parameters():
+        if weight.requires_grad:
+            tensors.append(weight)
+        else:
+            weights += weight.numel() * weight.element_size()
+    if config.quantization:
+        weights += _packed(packed, config.quantization) - packed * BYTES[precision]
+    width = {weight.element_size() for weight in tensors}.pop()
+    values = sum(weight.numel() for weight in tensors)
     eight_bit = "8bit" in config.train.optimizer
-    states = sum(n * (2 if eight_bit and n >= SMALL else 2 * width) for n in tensors)
-    length = config.data.max_length if config.data.packing else longest
+    states = sum(
+        n * (2 if eight_bit and n >= SMALL else 2 * width) for n in map(torch.numel, tensors)
+    )
+    rows = 1 if config.data.packing else config.train.batch_size
+    length = config.data.max_length * config.train.batch_size if config.data.packing else longest
+    try:
+        made = _pass(config, model, rows=rows, length=length, precision=precision)
+    except (RuntimeError, TypeError, ValueError) as error:  # a base whose tensors depend on values
+        raise TrainingError(
+            f"the memory of a {architecture.model_type} cannot be told before it is trained: "
+            f"{type(error).__name__}"
+        ) from error
+    scored = _scores(architecture.get_text_config(), rows * length, BYTES[precision], device)
     return Memory(
         weights=int(weights),
-        adapter=sum(tensors) * width,
-        gradients=sum(tensors) * width,
+        adapter=values * width,
+        gradients=values * width,
         optimizer=states,
-        activations=_activations(config, architecture, config.train.batch_size * length, size),
+        activations=max(made.peak, made.kept + scored),
         runtime=int(RUNTIME[device]),
     )
 
@@ -101,20 +120,41 @@ def adapter_bytes(memory: Memory) -> int:
     return memory.adapter + memory.optimizer
 
 
-def _linear(model: Any) -> Iterator[tuple[str, Any]]:
-    """Linear layers but the output layer, with their names."""
+def _model(config: Config, architecture: Any, precision: str) -> Any:
+    """The base and its adapter, in the formats that they are trained in, without memory."""
     import torch
+    from peft import get_peft_model
+    from transformers import AutoModelForCausalLM
 
-    head = model.get_output_embeddings()
-    for name, module in model.named_modules():
-        if isinstance(module, torch.nn.Linear) and module is not head:
-            yield name, module
+    from training.sft import lora_of
+
+    kind = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}[precision]
+    with torch.device("meta"):
+        base = AutoModelForCausalLM.from_config(architecture, dtype=kind)
+        try:
+            model = get_peft_model(base, lora_of(config))
+        except ValueError as error:
+            raise TrainingError(str(error).splitlines()[0]) from error
+    for weight in model.parameters():
+        if weight.requires_grad:
+            small = config.quantization and precision == "bf16"
+            weight.data = weight.data.to(torch.bfloat16 if small else torch.float32)
+    return model
 
 
-def _targeted(name: str, targets: list[str] | str) -> bool:
-    if isinstance(targets, str):
-        return True
-    return any(name == target or name.endswith(f".{target}") for target in targets)
+def _quantised(model: Any) -> list[Any]:
+    """The layers of the base that are held in 4 or 8 bits: all linear ones but the output."""
+    import torch
+    from transformers.pytorch_utils import Conv1D
+
+    head = model.get_base_model().get_output_embeddings()
+    return [
+        module
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear | Conv1D)
+        and module is not head
+        and "lora_" not in name
+    ]
 
 
 def _packed(weights: int, quantization: Quantization) -> float:
@@ -125,15 +165,117 @@ def _packed(weights: int, quantization: Quantization) -> float:
     return weights / 2 + (scales * (1 + 4 / DOUBLE_BLOCK) if quantization.double else scales * 4)
 
 
-def _activations(config: Config, architecture: Any, tokens: int, size: int) -> int:
-    """What is kept between the forward and the backward pass, and the scores of the output."""
-    text = architecture.get_text_config()
-    inner = getattr(text, "intermediate_size", None) or 4 * text.hidden_size
-    layer = tokens * size * (LAYER_WIDTHS * text.hidden_size + LAYER_INNER * inner)
-    layers = text.num_hidden_layers
-    if config.train.gradient_checkpointing:
-        kept = layers * tokens * text.hidden_size * size + layer
-    else:
-        kept = layers * layer
-    mask = tokens * tokens * size if config.data.packing else 0
-    return int(kept + mask + 3 * HEAD_ROWS * text.vocab_size * 4)
+def _scores(text: Any, tokens: int, size: int, device: str) -> int:
+    """Bytes for the loss over the vocabulary, at its backward pass."""
+    rows, columns = min(tokens, TILE[0]), TILE[1]
+    touched = columns if device == "cuda" else min(columns, text.vocab_size)
+    tile = rows * touched * size
+    copies = rows * min(columns, text.vocab_size) * 4 * TILE_COPIES[device]
+    hidden = tokens * text.hidden_size * (4 + size)
+    head = min(columns, text.vocab_size) * text.hidden_size * (4 if device == "cpu" else 0)
+    return int(tile + copies + hidden + head)
+
+
+def _pass(config: Config, model: Any, *, rows: int, length: int, precision: str) -> _Pass:
+    """A forward and a backward pass of the model without its output layer."""
+    import torch
+    from torch._subclasses import FakeTensorMode
+
+    with FakeTensorMode(), _counter() as held:
+        _give_shapes(model)
+        if config.quantization:
+            for layer in _quantised(model):
+                layer.forward = _unpacking(layer, config.quantization.bits)
+        if config.train.gradient_checkpointing:
+            model.gradient_checkpointing_enable()
+            model.enable_input_require_grads()
+        model.train()
+        ids = torch.zeros(rows, length, dtype=torch.long)
+        given = {"input_ids": ids, "position_ids": ids[:1]}
+        if config.data.packing or rows > 1:  # else there is nothing to hide from a token
+            given["attention_mask"] = torch.ones(rows, 1, length, length, dtype=torch.bool)
+        start = held.now
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision != "fp32"):
+            last = model.get_base_model().base_model(**given, use_cache=False).last_hidden_state
+        kept = held.now - start
+        last.sum().backward()
+        return _Pass(kept, held.peak - start)
+
+
+def _give_shapes(model: Any) -> None:
+    """Tensors of the current mode, in place of those on the meta device."""
+    import torch
+
+    made: dict[int, Any] = {}
+    for module in model.modules():
+        for tensors in (module._parameters, module._buffers):
+            for name, tensor in tensors.items():
+                if tensor is None:
+                    continue
+                if id(tensor) not in made:
+                    fake = torch.empty(tensor.shape, dtype=tensor.dtype)
+                    if isinstance(tensor, torch.nn.Parameter):
+                        fake = torch.nn.Parameter(fake, requires_grad=tensor.requires_grad)
+                        if tensor.requires_grad:
+                            fake.grad = torch.empty(tensor.shape, dtype=tensor.dtype)
+                    made[id(tensor)] = fake
+                tensors[name] = made[id(tensor)]
+
+
+def _unpacking(layer: Any, bits: int) -> Any:
+    """A forward pass that makes the full weights anew each time they are needed."""
+    import torch
+
+    turned = isinstance(layer, torch.nn.Linear)  # GPT-2's layers keep their weights the other way
+
+    def full(like: Any, turn: bool) -> Any:
+        made = like.new_empty(layer.weight.shape)
+        return made.t() if turn else made
+
+    class Unpacked(torch.autograd.Function):  # type: ignore[misc]
+        @staticmethod
+        def forward(context: Any, given: Any) -> Any:
+            if bits == 8:  # bitsandbytes keeps what an 8-bit layer is given
+                context.given = given
+            return given @ full(given, turned)
+
+        @staticmethod
+        def backward(_: Any, gradient: Any) -> Any:
+            return gradient @ full(gradient, not turned)
+
+    return Unpacked.apply
+
+
+def _counter() -> Any:
+    """Counts the bytes of every tensor that an operation makes, until it is dropped."""
+    from torch import Tensor
+    from torch.utils._python_dispatch import TorchDispatchMode
+    from torch.utils._pytree import tree_leaves
+
+    class Counter(TorchDispatchMode):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.now = self.peak = 0
+            self.seen: set[int] = set()
+
+        def __torch_dispatch__(
+            self, operation: Any, types: Any, given: Any = (), named: Any = None
+        ) -> Any:
+            made = operation(*given, **(named or {}))
+            for tensor in tree_leaves(made):
+                if not isinstance(tensor, Tensor):
+                    continue
+                storage = tensor.untyped_storage()
+                key, size = storage._cdata, storage.nbytes()
+                if key not in self.seen:
+                    self.seen.add(key)
+                    self.now += size
+                    self.peak = max(self.peak, self.now)
+                    weakref.finalize(storage, self._drop, key, size)
+            return made
+
+        def _drop(self, key: int, size: int) -> None:
+            self.seen.discard(key)
+            self.now -= size
+
+    return Counter()

@@ -1,4 +1,4 @@
-"""What can fail is tried before a run: base, template, rows, memory and disk."""
+"""What can fail is tried before a run: base, template, rows, memory, disk, and a few steps."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from training import hardware
-from training.data import tokenize
+from training.data import TokenReport, tokenize
 from training.errors import TrainingError
 from training.memory import Memory, adapter_bytes, estimate
 from training.prepare import load_tokenizer, precision_of, read_template_file
@@ -36,8 +36,15 @@ class Check:
         return f"{'ok  ' if self.passed else 'FAIL'} {self.name}: {self.detail}"
 
 
-def preflight(config: Config) -> list[Check]:
-    """Try everything that a run needs; changes nothing. What depends on a failure is left out."""
+def preflight(config: Config, *, steps: int = 0, price: float = 0.0) -> list[Check]:
+    """Try everything that a run needs; changes nothing. What depends on a failure is left out.
+
+    Args:
+        config: Of the run.
+        steps: Of the run that are made to see how long it will take, where the base is on this
+            machine and memory suffices; 0: none.
+        price: Of an hour on this machine, to say what the run will cost.
+    """
     checks: list[Check] = []
     try:
         tokenizer, architecture = base_of(config)
@@ -55,16 +62,25 @@ def preflight(config: Config) -> list[Check]:
     found = report.to_json()
     dropped = ", ".join(f"{n} x {why}" for why, n in report.dropped.items()) or "none left out"
     detail = f"{report.kept} of {report.rows} rows, tokens {found['length']}; {dropped}"
-    checks.append(Check("rows", bool(sequences), detail))
     longest = max((len(s.input_ids) for s in sequences), default=0)
-    needed = estimate(
-        config,
-        architecture,
-        precision=precision_of(config),
-        longest=longest,
-        device=hardware.device_kind(),
-    )
+    context = getattr(architecture.get_text_config(), "max_position_embeddings", None) or longest
+    if longest > context:
+        over = sum(len(s.input_ids) > context for s in sequences)
+        detail += f"; {over} longer than the base's context: set data.max_length = {context}"
+    checks.append(Check("rows", 0 < longest <= context, detail))
+    try:
+        needed = estimate(
+            config,
+            architecture,
+            precision=precision_of(config),
+            longest=longest,
+            device=hardware.device_kind(),
+        )
+    except TrainingError as error:
+        return [*checks, Check("memory", False, str(error))]
     checks += [_memory(needed), _disk(config, needed)]
+    if steps and all(check.passed for check in checks):
+        checks.append(_time(config, report, steps, price))
     return checks
 
 
@@ -109,3 +125,31 @@ def _disk(config: Config, needed: Memory) -> Check:
     size = int(adapter_bytes(needed) * (config.train.keep + 3) * SPARE)
     detail = f"needs about {size / 1e6:.0f} MB in {folder}; {free / 1e6:.0f} MB are free"
     return Check("disk", size <= free, detail)
+
+
+def _time(config: Config, report: TokenReport, steps: int, price: float) -> Check:
+    """How long the run will take, from ``steps`` of it."""
+    from training.measure import is_here, measure
+
+    if not config.scratch and not is_here(config.base, config.revision):
+        detail = f"not known: the weights of {config.base} are not on this machine yet"
+        return Check("time", True, detail)
+    try:
+        speed = measure(config, steps)
+    except TrainingError as error:
+        return Check("time", False, str(error))
+    run = config.train
+    tokens = run.epochs * report.tokens
+    if run.max_steps:
+        packed = config.data.packing
+        each = config.data.max_length if packed else report.tokens / report.sequences
+        tokens = min(tokens, run.max_steps * run.batch_size * run.accumulation * each)
+    hours = tokens / speed.tokens_per_second / 3600
+    cost = f", {hours * price:.2f} at {price:g} an hour" if price else ""
+    return Check(
+        "time",
+        True,
+        f"about {hours:.2f} hours{cost}: {tokens:.0f} tokens at {speed.tokens_per_second:.0f} a "
+        f"second in {steps} steps, which held {speed.peak_bytes / 1e9:.2f} GB; evaluations, saves"
+        f"{' and building the base' if config.scratch else ''} come on top",
+    )

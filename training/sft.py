@@ -138,7 +138,7 @@ def _attempt(config: Config, prepared: Prepared, log: RunLog, stop: Stop) -> int
         ):
             return step_of(start)
     try:
-        trainer = _trainer(config, prepared, log, stop)
+        trainer = trainer_of(config, prepared, log, stop)
     except (OSError, ValueError, KeyError) as error:
         raise TrainingError(f"the base {prepared.base} cannot be trained so: {error}") from error
     stop.stepping = True
@@ -155,10 +155,9 @@ def _attempt(config: Config, prepared: Prepared, log: RunLog, stop: Stop) -> int
     return int(trainer.state.global_step)
 
 
-def _trainer(config: Config, prepared: Prepared, log: RunLog, stop: Stop) -> Any:
+def trainer_of(config: Config, prepared: Prepared, log: RunLog, stop: Stop) -> Any:
     """TRL's trainer with the settings of ``config``."""
     import torch
-    from peft import LoraConfig
     from transformers import BitsAndBytesConfig
     from transformers.trainer_callback import PrinterCallback
     from trl import SFTConfig
@@ -218,13 +217,7 @@ def _trainer(config: Config, prepared: Prepared, log: RunLog, stop: Stop) -> Any
         eval_dataset=_dataset(prepared.evaluation) if prepared.evaluation else None,
         processing_class=prepared.tokenizer,
         quantization_config=quantization,
-        peft_config=LoraConfig(
-            task_type="CAUSAL_LM",
-            r=config.lora.r,
-            lora_alpha=config.lora.alpha,
-            lora_dropout=config.lora.dropout,
-            target_modules=config.lora.target_modules,
-        ),
+        peft_config=lora_of(config),
         callbacks=[watch(run, log, stop)],
     )
     _keep_weights(trainer.model)
@@ -237,6 +230,19 @@ def _trainer(config: Config, prepared: Prepared, log: RunLog, stop: Stop) -> Any
     trainer.remove_callback(PrinterCallback)
     trainer.log_event, trainer.checkpoints, trainer.keep = log, folder, run.keep
     return trainer
+
+
+def lora_of(config: Config) -> Any:
+    """The adapter, as PEFT takes it."""
+    from peft import LoraConfig
+
+    return LoraConfig(
+        task_type="CAUSAL_LM",
+        r=config.lora.r,
+        lora_alpha=config.lora.alpha,
+        lora_dropout=config.lora.dropout,
+        target_modules=config.lora.target_modules,
+    )
 
 
 def _finish(config: Config, prepared: Prepared, log: RunLog, stop: Stop, ended: int) -> Result:

@@ -10,7 +10,6 @@ it would be the base under another name. What broke off is incomplete, and no ju
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, get_args
 
 from hub.answering.citations import check_citations
@@ -18,14 +17,14 @@ from hub.answering.extract import quoted
 from hub.answering.prompt import ABSTAINED, grounded, plain
 from hub.answering.records import Answer
 from hub.errors import HubError
-from hub.types import Decoding, Generation, Message, Prompt
+from hub.types import Decoding, Message, Prompt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from hub.answering.flow import Gathered, QueryFlow
     from hub.config import Answering
-    from hub.types import Generator
+    from hub.types import Generation, Generator
 
 ArmName = Literal["base", "rag", "adapter", "rag+adapter"]
 ARMS: tuple[ArmName, ...] = get_args(ArmName)
@@ -60,6 +59,11 @@ class Arms:
         if self._generator is None:
             return ("rag",)
         return ARMS if self._adapter else ("base", "rag")
+
+    @property
+    def model(self) -> str:
+        """What answers; empty: nothing does, the arm rag quotes."""
+        return self._generator.name if self._generator else ""
 
     @property
     def effect(self) -> float:
@@ -224,12 +228,19 @@ class Arms:
 
     def _without_model(self, arm: ArmName, found: Gathered, started: float) -> Answer:
         """An abstention, or the patterns themselves."""
+        took = time.monotonic() - started
         if not found.near:
-            took = time.monotonic() - started
             return Answer(arm=arm, text=ABSTAINED, abstained=True, seconds=took)
-        text = quoted(found.passages)
-        answer = _answer(arm, Generation(text=text, seconds=time.monotonic() - started), found)
-        return replace(answer, extractive=True)
+        text, citations = quoted(found.passages)
+        return Answer(
+            arm=arm,
+            text=text,
+            citations=citations,
+            sources=found.sources,
+            marked=_marked(found),
+            extractive=True,
+            seconds=took,
+        )
 
 
 def _answer(arm: ArmName, generation: Generation, found: Gathered | None) -> Answer:
@@ -241,10 +252,14 @@ def _answer(arm: ArmName, generation: Generation, found: Gathered | None) -> Ans
         text=text,
         citations=citations,
         sources=found.sources if found else (),
-        marked=tuple(p.location for p in passages if p.orders),
+        marked=_marked(found) if found else (),
         prompt_tokens=generation.prompt_tokens,
         tokens=generation.tokens,
         seconds=generation.seconds,
         complete=generation.complete,
         error=generation.error,
     )
+
+
+def _marked(found: Gathered) -> tuple[str, ...]:
+    return tuple(passage.location for passage in found.passages if passage.orders)

@@ -36,13 +36,18 @@ def adapters(ctx: click.Context, as_json: bool) -> None:
 @click.pass_obj
 def list_(folder: Path | None, name: str, as_json: bool) -> None:
     """Every adapter, the oldest version first."""
+    from hub.serving.pushing import to_push
     from hub.terminal.adapters import adapters_table
 
-    found = open_hub(folder).adapters.list(name)
+    hub = open_hub(folder)
+    found = hub.adapters.list(name)
     if as_json:
         print_json([adapter.to_json() for adapter in found])
     else:
         click.echo(adapters_table(found))
+    repository = hub.workspace.config.training.repo
+    if repository and (waiting := to_push(hub.adapters, repository)):
+        click.echo(f"{len(waiting)} wait for `patternhub adapters push` to {repository}", err=True)
 
 
 @adapters.command()

@@ -42,7 +42,7 @@ def annotate(folder: Path | None, category: str | None, as_json: bool) -> None:
 
 
 @click.command()
-@click.option("--apply", is_flag=True, help="Leave them out of exports and datasets.")
+@click.option("--apply", is_flag=True, help="Leave them out of datasets.")
 @click.option("--kind", help="Only this kind: function, method, class, module, section, ...")
 @click.option("--source", help="Only this source.")
 @click.option(
@@ -69,27 +69,6 @@ def dedup(folder: Path | None, /, limit: int, as_json: bool, **options: Any) -> 
         print_json(report.to_json())
     else:
         click.echo(duplicates_text(report, limit=limit))
-
-
-@click.command()
-@click.argument("out", type=click.Path(path_type=Path))
-@click.option("--strict", is_flag=True, help="Exit with 1 if a row had a forbidden term.")
-@json_option
-@click.pass_obj
-def export(folder: Path | None, out: Path, strict: bool, as_json: bool) -> None:
-    """Write training examples (instruction to code) as JSON lines.
-
-    Secrets and personal data are replaced by placeholders, rows with a forbidden term are dropped.
-    """
-    from hub.terminal.curation import export_summary
-
-    report = open_hub(folder).export(out)
-    if as_json:
-        print_json(report.to_json())
-    else:
-        click.echo(export_summary(report))
-    if strict and report.forbidden:
-        sys.exit(1)
 
 
 @click.command()
@@ -288,7 +267,7 @@ def history(
     """Find functions before and after the commits that changed them, and say why."""
     from dataclasses import asdict
 
-    from hub.dataset.export import write_rows
+    from hub.dataset.jsonl import write_rows
     from hub.terminal.curation import history_summary
     from hub.terminal.progress import index_progress
     from indexers.git_history import HistoryReport, read_changes

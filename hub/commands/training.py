@@ -219,9 +219,22 @@ def _conclude(hub: Hub, id: str, as_json: bool) -> None:
     if run.state == "done":
         if not as_json:
             click.echo(done_text(run, hub.adapters.path(hub.adapters.get(run.adapter))))
+        _push(hub)
         return
     go_on = f"go on with: patternhub train --resume {run.id}"
     if run.state in ("stopped", "running"):
         click.echo(f"{run.state} at step {run.step} of {run.steps}; {go_on}", err=True)
         sys.exit(INTERRUPTED)
     raise FailedCheckError(f"{run.id}: {run.state}: {run.reason}\n{go_on}")
+
+
+def _push(hub: Hub) -> None:
+    """Send what waits to the repository of hub.toml; what cannot be sent goes on waiting."""
+    from hub.terminal.adapters import push_summary
+
+    if not hub.workspace.config.training.repo:
+        return
+    try:
+        click.echo(push_summary(hub.push_adapters()), err=True)
+    except HubError as error:  # the run has succeeded all the same
+        click.echo(f"Not pushed: {error}", err=True)

@@ -238,12 +238,13 @@ def decide(
     settled = np.array([said.settled for said in judged])
     asked = (settled < 0) & (_lead(scores) < OPEN)
     nearest: npt.NDArray[np.int64] | None = None
-    sentences = [_sentences(category) for category in taxonomy.categories]
+    sentences = [_sentences(category) for category in taxonomy.categories + taxonomy.beside]
     if vectors is not None and encoder is not None and asked.any():
         near, nearest = _nearness(vectors, sentences, encoder)
+        near = near[:, : len(names)]
         scores[asked] += (NEAR * near + NEAR_FILE * _file_means(near, files))[asked]
     # How often the first category was right on the dev labels, by its lead.
-    lead = _lead(scores).astype(np.float64)
+    lead = _lead(scores, least=0 if taxonomy.beside else -np.inf).astype(np.float64)
     sure = np.where(settled < 0, 1 - 0.75 * np.exp(-lead / 4), SETTLED).round(3)
     best = np.where(settled < 0, scores.argmax(axis=1), settled)
     verdicts = []
@@ -260,12 +261,12 @@ def decide(
     return verdicts
 
 
-def _lead(scores: Vectors) -> Vectors:
-    """How far the first category is before the second."""
+def _lead(scores: Vectors, least: float = 0) -> Vectors:
+    """How far the first category is before the second, or before ``least`` where that is less."""
     if scores.shape[1] < 2:
         return scores[:, 0]
     top = np.partition(scores, -2, axis=1)[:, -2:]
-    return np.asarray(top[:, 1] - top[:, 0])
+    return np.asarray(top[:, 1] - np.maximum(top[:, 0], least))
 
 
 def _sentences(category: Category) -> list[str]:

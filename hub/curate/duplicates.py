@@ -76,7 +76,7 @@ class Cluster:
 class DuplicatesReport:
     """Clusters, largest first, and every pattern that stands for itself or for others.
 
-    ``applied`` is the file that makes exports and datasets leave the others out; empty if none is.
+    ``applied`` is the file that makes datasets leave the others out; empty if none is.
     """
 
     threshold: float

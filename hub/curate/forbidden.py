@@ -43,6 +43,7 @@ MARKS = {
     "-": r"[-\s_#*/\u2010-\u2015]{0,8}+",
     "...": r"(?:[\w'-]{1,20}[\W_]{1,20}){0,5}?",
 }
+SHORT = 200  # characters of a text whose hits are remembered
 UNDISGUISED = {"ai"}  # "41" is a number
 
 
@@ -82,6 +83,11 @@ def find_terms(
         everywhere: A name is a hit in identifiers of code as well.
         extra: Further terms, each a hit as whole words.
     """
+    search = _find if len(text) > SHORT else _find_in_short
+    return list(search(text, language, everywhere, extra))
+
+
+def _find(text: str, language: str, everywhere: bool, extra: tuple[str, ...]) -> tuple[Hit, ...]:
     shown = plain(text)
     letters = _letters_of(shown.text)
     letters += letters.replace(b"rn", b"m")
@@ -104,7 +110,10 @@ def find_terms(
         counted = start
         term = " ".join(shown.text[low:high].split())
         hits.append(Hit(rule, term, start, last + 1, line))
-    return hits
+    return tuple(hits)
+
+
+_find_in_short = functools.lru_cache(1 << 15)(_find)  # roles, tasks and paths come in every row
 
 
 def find_terms_in(

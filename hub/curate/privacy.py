@@ -10,6 +10,7 @@ text holds half: redact a text before it is cut.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import ipaddress
 import re
@@ -31,6 +32,7 @@ PLACEHOLDER = re.compile(r"<(?:(EMAIL|PHONE|IP)|SECRET:[a-z0-9-]+)>")
 NOTHING: frozenset[str] = frozenset()
 Known = Mapping[str, str]  # kinds of secrets, by value
 NONE: Known = MappingProxyType({})
+SHORT = 200  # characters of a text whose findings are remembered
 MIN_KNOWN = 8  # characters of a secret that is looked for in other texts
 PART = re.compile(r"[^/@:?&#|\\]{8,}")  # of a word
 WORD = re.compile(r"[^\s\"'`,;()<>\[\]{}=]{8,}=*")  # what can be a secret seen before
@@ -182,7 +184,7 @@ def find(text: str, keep: frozenset[str] = NOTHING, known: Known = NONE) -> list
     A secret is found again wherever it stands as a word of its own; so are those ``known`` of other
     texts, each with its kind.
     """
-    spans = [*_private_keys(text), *find_secrets(text), *_personal(text)]
+    spans = list(_spans(text) if len(text) > SHORT else _spans_of_short(text))
     if not (spans or known):
         return []
     spans += list(_again(text, {**known, **_secrets(text, spans)}))
@@ -198,6 +200,13 @@ def find(text: str, keep: frozenset[str] = NOTHING, known: Known = NONE) -> list
         digest = hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()
         findings.append(Finding(span.kind, span.start, span.end, line, digest))
     return findings
+
+
+def _spans(text: str) -> tuple[Secret, ...]:
+    return (*_private_keys(text), *find_secrets(text), *_personal(text))
+
+
+_spans_of_short = functools.lru_cache(1 << 15)(_spans)  # roles and paths come again in each row
 
 
 def secrets_in(text: str) -> dict[str, str]:

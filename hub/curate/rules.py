@@ -73,6 +73,8 @@ _ORDER = {"prompt-completion": re.compile(r"s?u(au)*\|a(ua)*"), "": re.compile(r
 # A replacement character within a word, or beside another, is what a wrong encoding leaves behind;
 # one that stands alone is meant: code may well deal with them.
 _UNREADABLE = re.compile("[\x00\ud800-\udfff]|(?<=\\w)\ufffd|\ufffd(?=[\\w\ufffd])")
+# Of chat templates and of filling in: <|im_end|>, <fim_prefix>, and DeepSeek's own bars.
+_CONTROL = re.compile("<\\|\\w+\\|>|<fim_\\w+>|<\uff5c[\\w\u2581]+\uff5c>")
 _NAMES = {"\x00": "a null character", "\ufffd": "a replacement character"}
 _ELIDED = re.compile(
     r"(?:^|\n)[ \t]*(?:#|//|--|/\*|<!--)[ \t]*(?:\.\.\.|…)[^\n]*\Z|\w ?(?<!etc)(?:\.\.\.|…)\Z"
@@ -160,6 +162,15 @@ def encoding(row: Row) -> Iterator[Problem]:
                 "read the source in its own encoding" if match[0] == "\ufffd" else "--fix drops it"
             )
             yield Problem(f"{place}:{_line(text, match.start())}", f"has {name}", fix)
+
+
+def control_tokens(row: Row) -> Iterator[Problem]:
+    """No text spells a token that ends a turn or marks a hole: a model would read it as one."""
+    is_raw = row.shape.name in ("text", "fim") or isinstance(row.data.get("prompt"), str)
+    for turn in () if is_raw else row.turns:
+        if match := _CONTROL.search(turn.text):
+            place = f"{turn.place}:{_line(turn.text, match.start())}"
+            yield Problem(place, f"has the control token {match[0]}", "drop the row")
 
 
 def whitespace(row: Row) -> Iterator[Problem]:
@@ -275,6 +286,7 @@ def type_hints(row: Row) -> Iterator[Problem]:
 RULES = (
     Rule("structure", "error", structure),
     Rule("encoding", "error", encoding),
+    Rule("control-token", "error", control_tokens),
     Rule("syntax", "error", syntax),
     Rule("truncated", "error", truncated),
     Rule("empty", "error", empty),

@@ -15,10 +15,14 @@ _SHIPPED = files("hub.curate") / "taxonomies"
 
 @dataclass(frozen=True, slots=True)
 class Taxonomy:
-    """Categories in order: where two fit a pattern equally well, the first one is meant."""
+    """Categories in order: where two fit a pattern equally well, the first one is meant.
+
+    ``beside`` are others that code may be about; what is as near to those is of no category.
+    """
 
     name: str
     categories: tuple[Category, ...]
+    beside: tuple[Category, ...] = ()
 
 
 def shipped_taxonomies() -> list[str]:
@@ -34,7 +38,8 @@ def taxonomy_of(config: Config) -> Taxonomy:
         HubError: no shipped taxonomy has that name; names those there are.
     """
     if config.categories:
-        return Taxonomy("hub.toml", tuple(config.categories))
+        beside = shipped_taxonomy("default").categories
+        return Taxonomy("hub.toml", tuple(config.categories), beside)
     return shipped_taxonomy(config.taxonomy.name)
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from hub.config import COMPLIANCE, MANIFEST, REPORT
+from hub.config import CARD, COMPLIANCE, MANIFEST, REPORT
 from hub.curate.duplicates import NEAR, give_way
 from hub.curate.leaks import leaking
 from hub.curate.near import near_pairs
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     from hub.config import Dataset
     from hub.curate.annotate import Annotation
+    from hub.curate.shingles import Hashes
     from hub.dataset.checks import Check, Compliance
     from hub.dataset.varying import Variant
     from hub.reporting import Progress
@@ -47,6 +48,10 @@ if TYPE_CHECKING:
 
 SHOWN = 20  # rows that are named where a strict build fails
 SHORT = 40  # tokens: of a shorter answer, the question decides too
+OF_DATASET = (
+    "rows", "stages", "side_shortfall", "test_shortfall", "floor_shortfall", "before", "after",
+    "private",
+)  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -63,16 +68,21 @@ class Stage:
 
 @dataclass(slots=True, kw_only=True)
 class BuildReport:
-    """What was built, what each stage dropped, and what changed since the last build."""
+    """What was built, what each stage dropped, and what changed since the last build.
+
+    ``stale`` says what of each source is not in the index as it is now, and so not in the dataset.
+    """
 
     out: str
     rows: dict[str, int] = field(default_factory=dict)  # by side
     stages: list[Stage] = field(default_factory=list)
+    side_shortfall: dict[str, int] = field(default_factory=dict)
     test_shortfall: dict[str, int] = field(default_factory=dict)
     floor_shortfall: dict[str, int] = field(default_factory=dict)
     before: dict[str, int] = field(default_factory=dict)  # examples by category, unbalanced
     after: dict[str, int] = field(default_factory=dict)
     private: dict[str, int] = field(default_factory=dict)  # findings by kind
+    stale: dict[str, str] = field(default_factory=dict)
     added: int = 0
     changed: int = 0
     removed: int = 0
@@ -82,6 +92,11 @@ class BuildReport:
     def to_json(self) -> dict[str, Any]:
         shown = {f.name: getattr(self, f.name) for f in fields(self)}
         return shown | {"stages": [stage.to_json() for stage in self.stages]}
+
+    def of_dataset(self) -> dict[str, Any]:
+        """What is said of the dataset, however often it is built."""
+        shown = self.to_json()
+        return {name: shown[name] for name in OF_DATASET}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,10 +157,10 @@ def build(
     report.rows = {side: len(found.sides[side]) for side in SIDES}
     report.stages.append(Stage("split", sum(report.rows.values()), found.dropped))
     report.test_shortfall = found.shortfall
+    report.side_shortfall = found.side_shortfall
     report.after = _by_category([e for side in SIDES for e in found.sides[side]])
     if not sum(report.rows.values()):
         raise HubError(_nothing_left(report))
-    facts = {**facts, "private": report.private}
     told = compliance.to_json()
     _write(out, found.sides, ingredients, settings.formats, options, report, facts, told)
     report.seconds = time.perf_counter() - started
@@ -156,12 +171,18 @@ def standing(out: Path, inputs: str) -> BuildReport | None:
     """The report of a dataset that is there, whole, and made of the same ``inputs``."""
     try:
         manifest = json.loads((out / MANIFEST).read_text(encoding="utf-8"))
-        same = manifest["inputs"] == inputs and all(
-            _sha256(out / name) == known for name, known in manifest["files"].items()
+        same = (
+            manifest["inputs"] == inputs
+            and (out / CARD).is_file()
+            and all(_sha256(out / name) == known for name, known in manifest["files"].items())
         )
+        report = BuildReport(out=str(out), unchanged=True, **{n: manifest[n] for n in OF_DATASET})
+        report.stages = [
+            Stage(s["name"], s["kept"], Counter(s["dropped"])) for s in manifest["stages"]
+        ]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    return BuildReport(out=str(out), rows=manifest["rows"], unchanged=True) if same else None
+    return report if same else None
 
 
 def checked_options(out: Path, settings: Dataset) -> Options:
@@ -261,10 +282,10 @@ def distinct(examples: Sequence[Example], report: BuildReport) -> list[Example]:
     drop: set[int] = set()
     by_task: dict[tuple[str, str], list[int]] = defaultdict(list)
     for row, example in enumerate(examples):
-        by_task[example.task, _lesson(example)].append(row)
+        by_task[example.task, lesson(example.task, _answer(example))].append(row)
     for rows in by_task.values():
         rows.sort(key=lambda row: _rank(examples[row]))
-        sets = Sets.of(shingles(_telling(examples[row])) for row in rows)
+        sets = Sets.of(telling(_asked(examples[row]), _answer(examples[row])) for row in rows)
         drop.update(rows[worse] for worse in give_way(near_pairs(sets, NEAR)[0]))
     stage.dropped["says what a better example says"] = len(drop)
     stage.kept = len(examples) - len(drop)
@@ -276,7 +297,7 @@ def _decontaminated(
     examples: Sequence[Example], held_out: Sequence[str], report: BuildReport
 ) -> list[Example]:
     """Examples whose answer resembles none of a held-out dataset."""
-    leaks = set(leaking([e.completion[-1].content for e in examples], held_out, threshold=LEAK))
+    leaks = set(leaking(list(map(_answer, examples)), held_out, threshold=LEAK))
     kept = [example for row, example in enumerate(examples) if row not in leaks]
     reasons = Counter({"its answer resembles one of a held-out dataset": len(leaks)})
     report.stages.append(Stage("decontaminated", len(kept), +reasons))
@@ -299,16 +320,23 @@ def _rank(example: Example) -> tuple[float, str]:
     return -example.quality, identity(example)
 
 
-def _telling(example: Example) -> list[str]:
-    """The tokens an example is known by: its answer, and the question where that is short."""
-    answer = tokens(example.completion[-1].content)
-    return answer if len(answer) >= SHORT else tokens(example.prompt[-1].content) + answer
+def _asked(example: Example) -> str:
+    return example.prompt[-1].content
 
 
-def _lesson(example: Example) -> str:
+def _answer(example: Example) -> str:
+    return example.completion[-1].content
+
+
+def telling(asked: str, answer: str) -> Hashes:
+    """The shingles an example is known by: of its answer, with the question where that is short."""
+    said = tokens(answer)
+    return shingles(said if len(said) >= SHORT else tokens(asked) + said)
+
+
+def lesson(task: str, answer: str) -> str:
     """What tells examples apart however alike their code is: the bug explained, the name given."""
-    answer = example.completion[-1].content
-    return answer.partition("\n")[0] if example.task in ("fix", "name") else ""
+    return answer.partition("\n")[0] if task in ("fix", "name") else ""
 
 
 def _tasks(names: Sequence[str]) -> list[str]:
@@ -393,12 +421,11 @@ def _write(
             files = sorted(path for path in new.rglob("*") if path.is_file())
             manifest = {
                 **facts,
-                "rows": report.rows,
-                "stages": [stage.to_json() for stage in report.stages],
+                **report.of_dataset(),
                 "files": {path.relative_to(new).as_posix(): _sha256(path) for path in files},
             }
             _write_json(new / MANIFEST, manifest)
-            (new / "README.md").write_text(card(sides, report, manifest, formats), encoding="utf-8")
+            (new / CARD).write_text(card(sides, report, manifest, formats), encoding="utf-8")
             if out.exists():
                 out.rename(Path(scratch) / "old")
             new.rename(out)

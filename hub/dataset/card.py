@@ -67,8 +67,9 @@ def card(
                 for why, count in (sorted(stage.dropped.items()) or [("", 0)])
             ],
         ),
-        *_short("test rows", report.test_shortfall),
-        *_short("examples", report.floor_shortfall),
+        *_short("rows to its share", "side", report.side_shortfall),
+        *_short("test rows", "category", report.test_shortfall),
+        *_short("examples", "category", report.floor_shortfall),
         "## Provenance",
         "Each row names its source, path, lines, the patterns it was made from, and its commit "
         "where it has one. No file, commit or near-duplicate is on two sides.",
@@ -120,7 +121,7 @@ def _length(turns: Iterable[Any]) -> int:
     return sum(len(turn.content) for turn in turns)
 
 
-def _short(what: str, shortfall: Mapping[str, int]) -> list[str]:
+def _short(what: str, of: str, shortfall: Mapping[str, int]) -> list[str]:
     if not shortfall:
         return []
-    return [f"Short of {what}:", _table(["category", "missing"], sorted(shortfall.items()))]
+    return [f"Short of {what}:", _table([of, "missing"], sorted(shortfall.items()))]

@@ -23,7 +23,7 @@ from hub.dataset.formats import Options, as_row, turns
 from hub.types import Infill, Message
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from hub.config import Forbidden, Privacy
     from hub.curate.licences import Licence
@@ -185,6 +185,20 @@ class Screen:
 
     def _hash(self, value: str) -> str:
         return hashlib.blake2b(value.encode(), key=self._key, digest_size=8).hexdigest()
+
+
+def in_turn(checks: Sequence[Check]) -> Check:
+    """All checks in one: what they make of an example, or the first reason to drop it."""
+
+    def check(example: Example) -> Example | str:
+        for each in checks:
+            found = each(example)
+            if isinstance(found, str):
+                return found
+            example = found
+        return example
+
+    return check
 
 
 def _named(example: Example) -> str:

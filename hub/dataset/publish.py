@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from hub.config import MANIFEST
+from hub.config import CARD, MANIFEST
 from hub.errors import HubError
 from hub.hugging_face import asking
 
@@ -90,5 +90,7 @@ def _files(folder: Path) -> dict[str, int]:
         path = folder / name
         if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != digest:
             raise HubError(f"{path} is not as it was built: build the dataset again")
-    names = [*expected, MANIFEST, "README.md"]
+    if not (folder / CARD).is_file():
+        raise HubError(f"{folder / CARD}, the card, is missing: build the dataset again")
+    names = [*expected, MANIFEST, CARD]
     return {name: (folder / name).stat().st_size for name in names}

@@ -17,7 +17,7 @@ from hub.store.cache import atomic_path
 from hub.types import Change
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable
 
     from hub.dataset.checks import Check
     from hub.types import Example
@@ -67,23 +67,18 @@ class Remembered:
         """Remember that a value passed."""
         self.now.add(digest(value, self.secrets))
 
-    def checked(self, checks: Sequence[Check]) -> Check:
-        """All checks in one; an example that passed them before passes."""
+    def checked(self, check: Check) -> Check:
+        """The check, but an example that passed it before passes."""
 
-        def check(example: Example) -> Example | str:
+        def once(example: Example) -> Example | str:
             if self.knows(example):
                 return example
-            now = example
-            for each in checks:
-                found = each(now)
-                if isinstance(found, str):
-                    return found
-                now = found
-            if now == example:  # what was mended is mended, and told, each time
+            found = check(example)
+            if found == example:  # what was mended is mended, and told, each time
                 self.add(example)
-            return now
+            return found
 
-        return check
+        return once
 
     def changes(self, key: str, read: Callable[[], Iterable[Change]]) -> list[Change]:
         """What ``read`` finds, or found in the last build under the same ``key``."""

@@ -89,12 +89,14 @@ def _steps(report: BuildReport) -> str:
 
 def _lacking(report: BuildReport) -> str:
     rows = [
+        *((c, n, "rows, to its share") for c, n in report.side_shortfall.items()),
         *((c, n, "test rows") for c, n in report.test_shortfall.items()),
         *((c, n, "examples, to its floor") for c, n in report.floor_shortfall.items()),
     ]
     if not rows:
-        return "<p class=note>No category is short of test rows or of its floor.</p>"
-    return "<p>Short of what was asked for:</p>" + table(("category", "missing", "what"), rows)
+        return "<p class=note>No side is short of its share, no category of its rows.</p>"
+    head = ("category or side", "missing", "what")
+    return "<p>Short of what was asked for:</p>" + table(head, rows)
 
 
 def _bars(before: Mapping[str, int], after: Mapping[str, int]) -> str:

@@ -23,6 +23,7 @@ SIDES = ("train", "validation", "test")
 LEAK = 0.5  # Jaccard similarity of completions from which one side knows the other's answer
 MOSTLY = 0.5  # share of a file's rows that makes it a file of a category
 GROWTH = 1.5  # times its share, that the test side may be
+FEW = 0.5  # of its share: a side with less is short, which a hash of few files may leave it
 LARGEST_TEST = 1 / 3  # of a category's rows, that its test side may take to have enough
 
 
@@ -37,11 +38,13 @@ class Shares:
 
 @dataclass(slots=True)
 class Split:
-    """Examples by side, what was dropped by reason, and test rows that categories lack."""
+    """Examples by side, what was dropped by reason, test rows that categories lack, and rows that
+    sides lack to the share that they should have."""
 
     sides: dict[str, list[Example]]
     dropped: Counter[str] = field(default_factory=Counter)
     shortfall: dict[str, int] = field(default_factory=dict)
+    side_shortfall: dict[str, int] = field(default_factory=dict)
 
 
 def split(
@@ -72,6 +75,10 @@ def split(
     for category in sorted({example.category for example in examples}):
         if tested[category] < shares.min_test:
             found.shortfall[category] = shares.min_test - tested[category]
+    for side, share in (("validation", shares.validation), ("test", shares.test)):
+        wanted, rows = round(share * len(examples)), len(found.sides[side])
+        if rows < FEW * wanted:
+            found.side_shortfall[side] = wanted - rows
     return found
 
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 FUNCTIONS = frozenset({"function", "method"})
 MIN_WORDS = 4  # of a description or an answer in prose: fewer say nothing that a name does not
 MIN_LINES = 3  # of code that something is cut from
+BLANK, MASK = "<blank>", "<name>"  # what the phrasings call a hole, and a name that is hidden
 MAX_CONTEXT = 20  # lines of imports, or declarations, that a prompt shows
 _WHOLE_NAME = r"(?<![\w$]){}(?![\w$])"
 _CONSTANT = re.compile(
@@ -111,8 +112,8 @@ def implement(p: Pattern, material: Material, draw: Random) -> Iterator[Example]
 def complete(p: Pattern, material: Material, draw: Random) -> Iterator[Example]:
     """Code with a hole to what fills it; cut at a syntax node or anywhere, half and half."""
     hole = cut(_code(p), p.language, draw) if _is_code(p) else None
-    if hole:
-        shown = _fenced(f"{hole.prefix}<blank>{hole.suffix}", p.language)
+    if hole and BLANK not in p.text:  # else there would be two
+        shown = _fenced(f"{hole.prefix}{BLANK}{hole.suffix}", p.language)
         yield _example("complete", p, hole.middle, draw, infill=hole, code=shown)
 
 
@@ -175,9 +176,11 @@ def explain(p: Pattern, material: Material, draw: Random) -> Iterator[Example]:
 
 def name(p: Pattern, material: Material, draw: Random) -> Iterator[Example]:
     """Code without a name to the name: of a function, a class, a constant or a variable."""
+    if MASK in p.text:
+        return
     hidden = None
     if p.kind in FUNCTIONS and not p.part:
-        hidden = mask_variable(definition(p.text), p.language, draw, "<name>")
+        hidden = mask_variable(definition(p.text), p.language, draw, MASK)
     if hidden:
         shown = _fenced(hidden[1], p.language)
         yield _example("name", p, hidden[0], draw, variant="variable", kind="variable", code=shown)
@@ -189,9 +192,9 @@ def name(p: Pattern, material: Material, draw: Random) -> Iterator[Example]:
         return
     if len(split_words(called)) < 2 or called.startswith("__"):
         return  # one word may be anything; what the language prescribes is no choice
-    masked = re.sub(_WHOLE_NAME.format(re.escape(called)), "<name>", definition(p.text))
+    masked = re.sub(_WHOLE_NAME.format(re.escape(called)), MASK, definition(p.text))
     enough = len(split_words(masked)) >= 3 * MIN_WORDS
-    if "<name>" in masked and called not in masked and enough:
+    if MASK in masked and called not in masked and enough:
         shown = _fenced(masked, p.language)
         yield _example("name", p, called, draw, kind=kind, code=shown)
 

@@ -18,7 +18,7 @@ from hub.curate.layout import recomment, reformat
 from hub.curate.rename import rename
 from hub.curate.trees import Unsuited
 from hub.dataset.checking import read_lines
-from hub.dataset.export import write_rows
+from hub.dataset.jsonl import write_rows
 from hub.dataset.tasks import TASKS, fix_of
 from hub.errors import HubError
 from hub.syntax import definition

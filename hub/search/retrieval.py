@@ -84,6 +84,8 @@ class Retriever:
         self._derived = derived
         self._exact_limit = exact_limit
         self._generation: Generation | None = None
+        # of the last questions: what is searched for is often looked at again
+        self._query_vector = functools.lru_cache(maxsize=16)(self._encoded)
 
     def current(self) -> Generation:
         """The published generation.
@@ -263,11 +265,15 @@ class Retriever:
         where that tier is not complete."""
         generation = self.current()
         columns = generation.snapshot.rows
-        fast = columns.fast[rows] @ self._encoders.fast.encode_queries([query])[0]
+        fast = columns.fast[rows] @ self._query_vector("fast", query)
         if generation.tier != "best":
             return np.asarray(fast), np.zeros(0, dtype=np.float32)
-        best = columns.best[rows] @ self._encoders.best.encode_queries([query])[0]
+        best = columns.best[rows] @ self._query_vector("best", query)
         return np.asarray(fast), np.asarray(best)
+
+    def _encoded(self, tier: Tier, query: str) -> Vectors:
+        encoder = self._encoders.best if tier == "best" else self._encoders.fast
+        return np.asarray(encoder.encode_queries([query])[0])
 
     def _full_id(self, prefix: str) -> str:
         """The one id that starts with ``prefix``."""
@@ -297,23 +303,21 @@ class Retriever:
         """How near every row is; past the exact limit only Chroma's and BM25's candidates."""
         rows = generation.snapshot.rows
         share = self._encoders.static_share if tier == "best" else 1.0
-        arms = [
-            (share, rows.fast, self._encoders.fast),
-            (1 - share, rows.best, self._encoders.best),
-        ]
+        arms: list[tuple[float, Vectors, Tier]]
+        arms = [(share, rows.fast, "fast"), (1 - share, rows.best, "best")]
         arms = [arm for arm in arms if arm[0]]
         scores = np.zeros(len(rows), dtype=np.float32)
         if len(rows) <= self._exact_limit:
             # a scan goes on in other threads while the next arm's model reads the query
             scans = [
-                (weight, _start_scan(matrix, encoder.encode_queries([query])[0]))
-                for weight, matrix, encoder in arms
+                (weight, _start_scan(matrix, self._query_vector(name, query)))
+                for weight, matrix, name in arms
             ]
             for weight, finish in scans:
                 cosines = finish()
                 scores += np.float32(weight) * standard(cosines, cosines)
             return scores
-        vectors = [encoder.encode_queries([query])[0] for _, _, encoder in arms]
+        vectors = [self._query_vector(name, query) for _, _, name in arms]
         near = self._near(query, vectors[-1], tier, filters.where(rows))
         candidates = generation.rows_of(near)
         if lexical is not None:
@@ -328,7 +332,7 @@ class Retriever:
     ) -> list[str]:
         """Chroma's neighbours; filtered ones by fast vectors, whose collection has the metadata."""
         if where and tier == "best":
-            tier, vector = "fast", self._encoders.fast.encode_queries([query])[0]
+            tier, vector = "fast", self._query_vector("fast", query)
         found = self.store.nearest(tier, vector, limit=CANDIDATES, where=where)
         return [id_ for id_, _ in found]
 

@@ -62,7 +62,9 @@ def _columns(texts: dict[str, str], answers: dict[str, Answer]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(*texts, expand=True)
+    table = Table(expand=True)
+    for arm in texts:
+        table.add_column(arm, overflow="fold")
     table.add_row(*(Text(_shown(text)) for text in texts.values()), end_section=True)
     facts = ("\n".join(_facts(answers[arm])) if arm in answers else "..." for arm in texts)
     table.add_row(*(Text(each) for each in facts))

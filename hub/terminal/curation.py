@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from hub.curate.gaps import Gap
     from hub.dataset.build import BuildReport
     from hub.dataset.checking import ValidationReport
-    from hub.dataset.export import ExportReport
     from hub.dataset.filling import Filled
     from hub.dataset.generating import GenerateReport
     from hub.dataset.importing import ImportReport
@@ -88,9 +87,9 @@ def duplicates_text(report: DuplicatesReport, *, limit: int) -> str:
         f"{len(report.clusters)} clusters: {counted(report.levels())}"
     )
     if report.applied:
-        lines.append(f"exports and datasets leave them out, until {report.applied} is deleted")
+        lines.append(f"datasets leave them out, until {report.applied} is deleted")
     elif report.dropped:
-        lines.append("`patternhub dedup --apply` leaves them out of exports and datasets")
+        lines.append("`patternhub dedup --apply` leaves them out of datasets")
     return "\n".join(lines)
 
 
@@ -106,18 +105,6 @@ def _cluster_lines(cluster: Cluster) -> list[str]:
 
 def _named(pattern: Pattern) -> str:
     return one_line(f"{pattern.source}/{pattern.location} {pattern.kind} {pattern.symbol}")
-
-
-def export_summary(report: ExportReport) -> str:
-    """What was written, left out and replaced; every row that a forbidden term dropped."""
-    lines = [f"wrote {report.written} examples to {report.path}"]
-    for title, counts in (("left out", report.left_out), ("replaced", report.redacted)):
-        lines += [f"  {title} {count:6}  {reason}" for reason, count in counts.most_common()]
-    lines += [
-        one_line(f"  forbidden: {row.source}: {row.location}: {row.term}")
-        for row in report.forbidden
-    ]
-    return "\n".join(lines)
 
 
 def gaps_text(gaps: list[Gap]) -> str:
@@ -150,7 +137,7 @@ def vary_summary(report: VaryReport) -> str:
 
 def filled_text(filled: list[Filled]) -> str:
     """A line for each gap: how much of it the next build fills, and what stays short."""
-    lines = [f"{len(filled)} gaps; the next `patternhub dataset build` has, before its checks:"]
+    lines = [f"{len(filled)} gaps; the next `patternhub dataset build` has, before its split:"]
     for gap in filled:
         what = " ".join(filter(None, (gap.category, gap.task, gap.language)))
         short = f"; {gap.shortfall} short" if gap.shortfall else ""
@@ -168,8 +155,10 @@ def filled_text(filled: list[Filled]) -> str:
 def build_summary(report: BuildReport) -> str:
     """What was built, what each step dropped, and what is short."""
     sides = ", ".join(f"{side} {count}" for side, count in report.rows.items() if count)
+    stale = [one_line(f"  stale      {source}: {what}") for source, what in report.stale.items()]
+    stale += ["  `patternhub index` first, and the dataset has it"] if stale else []
     if report.unchanged:
-        return f"{report.out} is up to date: {sides}"
+        return "\n".join([f"{report.out} is up to date: {sides}", *stale])
     lines = [
         f"wrote {sum(report.rows.values())} examples to {report.out}: {sides}",
         f"  updated    {report.added + report.changed + report.removed} examples: "
@@ -184,11 +173,12 @@ def build_summary(report: BuildReport) -> str:
         ]
     lines += [f"  private      {count:7} found: {kind}" for kind, count in report.private.items()]
     for what, short in (
+        ("rows to its share", report.side_shortfall),
         ("test rows", report.test_shortfall),
         ("examples to its floor", report.floor_shortfall),
     ):
         lines += [f"  short of     {count:7} {what}: {name}" for name, count in short.items()]
-    return "\n".join([*lines, f"read {report.out}/report.html"])
+    return "\n".join([*lines, *stale, f"read {report.out}/report.html"])
 
 
 def publish_summary(report: PublishReport, *, sent: bool) -> str:

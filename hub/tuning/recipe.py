@@ -22,6 +22,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from hub.documentation import undocumented
 from hub.errors import HubError
@@ -95,6 +96,7 @@ def make(folder: Path, exclude: Iterable[Path]) -> None:
         recipe={"adapter": asdict(Recipe()), "static": asdict(StaticRecipe())},
         held_out=scores,
         sources=tomllib.loads(SOURCES.read_text()),
+        replaced=replaced(folder / "packages"),
     )
 
 
@@ -110,6 +112,10 @@ def download(folder: Path) -> None:
             command = DOWNLOADS[registry].format(python=sys.executable, name=name, version=version)
             subprocess.run(command.split(), cwd=archives, check=False)
             found = [path for path in archives.iterdir() if _is_source(path)]
+            if not found and registry == "debian":  # it keeps no version that an update replaced
+                newest = command.removesuffix(f"={version}").split()
+                subprocess.run(newest, cwd=archives, check=False)
+                found = [path for path in archives.iterdir() if _is_source(path)]
             if not found:  # of a source package, Debian's own part may be gone; it is not needed
                 raise HubError(f"{name} {version} cannot be had from {registry}: see above")
             partial = target.with_name(f".{target.name}")
@@ -118,6 +124,16 @@ def download(folder: Path) -> None:
                 unpack = UNPACK.get(archive.suffix, "tar -xf {0} -C {1}")
                 subprocess.run(unpack.format(archive, partial).split(), check=True)
             partial.rename(target)
+
+
+def replaced(folder: Path) -> dict[str, str]:
+    """The archive that was taken for each package whose version Debian had replaced."""
+    return {
+        name: path.name
+        for name, version, _ in tomllib.loads(SOURCES.read_text())["debian"]
+        for path in (folder / "archives" / "debian" / name).iterdir()
+        if f"_{version}_" not in unquote(path.name)
+    }
 
 
 def _is_source(path: Path) -> bool:

@@ -1,0 +1,37 @@
+"""Answers as HTML: what was said, what it cost, and which of its citations hold."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hub.answering.records import Answer
+
+
+def pane_html(title: str, part: str | Answer) -> str:
+    """What an arm has said so far, or its whole answer with what it cost and rests on."""
+    if isinstance(part, str):
+        return f'<section class="pane"><h3>{escape(title)}</h3>{_text(part)}</section>'
+    facts = [f"{part.seconds:.1f} s", f"{part.tokens} tokens"]
+    if part.extractive:
+        facts.append("quoted, no model wrote it")
+    if part.abstained:
+        facts.append("abstained: nothing is near")
+    if not part.complete:
+        facts.append(f"INCOMPLETE: {part.error}")
+    if part.marked:
+        facts.append(f"text that reads like orders, not followed: {', '.join(part.marked)}")
+    cited = "".join(
+        f"<li>{escape(c.location)}{'' if c.holds else ' - does not hold'}</li>"
+        for c in part.citations
+    )
+    return (
+        f'<section class="pane"><h3>{escape(title)}</h3>{_text(part.text)}'
+        f'<p class="facts">{escape(" · ".join(facts))}</p>'
+        f"{f'<h4>Cited</h4><ul>{cited}</ul>' if cited else ''}</section>"
+    )
+
+
+def _text(text: str) -> str:
+    return f'<pre class="answer" tabindex="0">{escape(text)}</pre>'

@@ -1,0 +1,195 @@
+"""The tab where arms answer one question side by side, people vote, and evaluations are read."""
+
+from __future__ import annotations
+
+import random
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from hub.answering.arms import ARMS
+from hub.errors import HubError
+from hub.serving.votes import BAD, TIE
+from space_app.answers import pane_html
+from space_app.code_view import message
+from training.metrics import wilson
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from hub.answering.arms import ArmName
+    from hub.answering.records import Answer
+    from space_app.context import Context
+
+PEOPLE = 20  # who may be answered at the same time
+LABELS = ("A", "B", "C", "D")  # of arms whose names are hidden
+NO_ADAPTER = "none"
+
+
+def compare_tab(context: Context, page: gr.Blocks) -> None:
+    """Lay out the tab and wire it."""
+    with gr.Row(equal_height=True):
+        question = gr.Textbox("", label="Question", scale=3, elem_id="question")
+        adapter = gr.Dropdown(
+            [NO_ADAPTER], value=NO_ADAPTER, label="Adapter", min_width=160, elem_id="compared"
+        )
+        blind = gr.Checkbox(False, label="Blind", info="names after the vote", min_width=100)
+        start = gr.Button("Ask all arms", variant="primary", min_width=120, elem_id="ask-all")
+    told = gr.HTML(elem_id="told")
+    with gr.Row():
+        panes = [gr.HTML(elem_id=f"pane-{label}", min_width=260) for label in LABELS]
+    with gr.Row():
+        choice = gr.Radio([], label="Which answer is the best?", elem_id="choice")
+        vote = gr.Button("Vote", interactive=False, elem_id="vote")
+    standings = gr.HTML(elem_id="standings")
+    asked = gr.State(None)
+    with gr.Accordion("Evaluations", open=False):
+        evaluations = gr.Dropdown([], label="Evaluation", elem_id="evaluations")
+        report = gr.HTML()
+    private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+
+    def ask(question: str, adapter: str, blind: bool) -> Iterator[tuple[Any, ...]]:
+        yield from _asked(context, question, adapter, blind=blind)
+
+    def cast(asked: dict[str, Any] | None, choice: str | None) -> tuple[Any, ...]:
+        try:
+            told = _vote(context, asked, choice)
+        except HubError as error:
+            return message(str(error), alert=True), *(gr.skip(),) * 6
+        shown = _panes(asked["answers"], asked["order"], named=True) if asked else []
+        return message(told), *shown, gr.Button(interactive=False), standings_html(context)
+
+    outputs = [told, *panes, choice, vote, asked]
+    gr.on(
+        [start.click, question.submit], ask, [question, adapter, blind], outputs,
+        concurrency_limit=PEOPLE, **private,
+    )  # fmt: skip
+    vote.click(cast, [asked, choice], [told, *panes, vote, standings], **private)
+    page.load(lambda: standings_html(context), None, standings, **private)
+    page.load(
+        lambda: (gr.Dropdown(choices=adapters(context)), gr.Dropdown(choices=listed(context))),
+        None, [adapter, evaluations], **private,
+    )  # fmt: skip
+    evaluations.change(lambda name: evaluation_html(context, name), evaluations, report, **private)
+
+
+def adapters(context: Context) -> list[str]:
+    """What can be chosen as an adapter."""
+    try:
+        return [NO_ADAPTER, *(a.reference for a in context.hub.adapters.list())]
+    except HubError:
+        return [NO_ADAPTER]
+
+
+def _asked(
+    context: Context, question: str, adapter: str, *, blind: bool
+) -> Iterator[tuple[Any, ...]]:
+    """What every component shows, again and again while the arms answer."""
+    nothing = (*("",) * len(LABELS), gr.Radio(choices=[], value=None), gr.Button(interactive=False))
+    try:
+        arms = context.arms("" if adapter == NO_ADAPTER else adapter)
+        order: list[ArmName] = list(arms.names)
+        if blind:
+            random.shuffle(order)
+        texts: dict[str, str] = dict.fromkeys(order, "")
+        answers: dict[str, Answer] = {}
+        yield message("Answering ..."), *nothing, None
+        for arm, part in arms.answers(question, order):
+            if isinstance(part, str):
+                texts[arm] += part
+            else:
+                answers[arm] = part
+            shown = _panes(texts | answers, order, named=not blind)
+            yield message("Answering ..."), *shown, *(gr.skip(),) * 3
+    except HubError as error:
+        yield message(str(error), alert=True), *nothing, None
+        return
+    names = list(LABELS[: len(order)]) if blind else list(order)
+    asked = {
+        "question": question, "order": order, "answers": answers, "blind": blind,
+        "model": arms.model, "adapter": context.named(adapter),
+    }  # fmt: skip
+    done = message(_lacking(order) or "Done.")
+    can_vote = len(order) > 1
+    choice = gr.Radio(choices=[*names, TIE, BAD] if can_vote else [], value=None)
+    yield done, *shown, choice, gr.Button(interactive=can_vote), asked
+
+
+def _lacking(arms: Sequence[str]) -> str:
+    """Which arms did not answer, and what they need."""
+    if missing := [arm for arm in ARMS if arm not in arms]:
+        return (
+            f"Not asked: {', '.join(missing)}. A model is named under [generator] or [answering] "
+            "in hub.toml; an adapter is chosen above once one is trained."
+        )
+    return ""
+
+
+def _panes(parts: dict[str, Any], order: Sequence[str], *, named: bool) -> list[str]:
+    """A pane for each arm in this order; empty ones up to all labels."""
+    shown = [
+        pane_html(arm if named else label, parts[arm])
+        for label, arm in zip(LABELS, order, strict=False)
+    ]
+    return shown + [""] * (len(LABELS) - len(shown))
+
+
+def _vote(context: Context, asked: dict[str, Any] | None, choice: str | None) -> str:
+    """Keep a vote; returns what to say.
+
+    Raises:
+        HubError: nothing was asked or chosen, or an arm did not answer to the end.
+    """
+    if not asked or not choice:
+        raise HubError("ask a question and choose an answer first")
+    order = asked["order"]
+    winner = order[LABELS.index(choice)] if choice in LABELS else choice
+    context.hub.votes.add(
+        question=asked["question"],
+        answers={arm: answer.to_json() for arm, answer in asked["answers"].items()},
+        winner=winner,
+        shown_as=order,
+        blind=asked["blind"],
+        model=asked["model"],
+        adapter=asked["adapter"],
+    )
+    return f"Kept: {winner}."
+
+
+def standings_html(context: Context) -> str:
+    """How often each arm won, with Wilson's interval."""
+    try:
+        standings = context.hub.votes.standings()
+    except HubError as error:
+        return message(str(error), alert=True)
+    if not standings:
+        return message("No votes yet.")
+    rows = ""
+    for found in standings:
+        low, high = wilson(found.won, found.shown)
+        rows += (
+            f"<tr><td>{escape(found.arm)}<td>{found.won} of {found.shown}"
+            f"<td>{found.won / found.shown:.0%} (95%: {low:.0%} to {high:.0%})"
+        )
+    return f"<table><tr><th>arm<th>votes won<th>share{rows}</table>"
+
+
+def listed(context: Context) -> list[tuple[str, str]]:
+    """Evaluations to choose from, the newest first."""
+    try:
+        found = context.hub.evaluations.list()
+    except HubError:
+        return []
+    return [(f"{scores['id']}: {', '.join(scores['arms'])}", scores["id"]) for scores in found]
+
+
+def evaluation_html(context: Context, id: str | None) -> str:
+    """The page of an evaluation, in a frame where nothing of it runs."""
+    if not id or id not in {known for _, known in listed(context)}:
+        return message("Run `patternhub eval`, and its page is here.")
+    text = context.hub.evaluations.page(id).read_text(encoding="utf-8")
+    return (
+        f'<iframe class="report" title="Evaluation {escape(id)}" sandbox="" '
+        f'srcdoc="{escape(text)}"></iframe>'
+    )

@@ -1,0 +1,128 @@
+"""What a run says of itself before it starts: memory, time, size; and how full packing fills it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.training_fixtures import rows, tokenizer, write_rows
+from training import hardware
+from training.config import Config, load_config, make_config
+from training.data import Sequence
+from training.memory import adapter_bytes, estimate
+from training.preflight import preflight
+from training.sft import _dataset
+
+LENGTH = 2048
+
+
+def drawn(name: str) -> Any:
+    """Lengths of 2,000 rows, as datasets have them."""
+    draw = np.random.default_rng(0)
+    lengths = {
+        "like functions": draw.lognormal(5.2, 0.8, 2000),
+        "like files": draw.lognormal(6.5, 0.9, 2000),
+        "even": draw.uniform(16, 1500, 2000),
+        "all alike": np.full(2000, 300),
+    }[name]
+    return np.clip(lengths, 16, LENGTH).astype(int)
+
+
+@pytest.mark.parametrize(
+    ("name", "full"), [("like functions", 0.98), ("like files", 0.98), ("even", 0.98)]
+)
+def test_packed_sequences_are_full_and_hold_every_token(name: str, full: float) -> None:
+    from trl.data_utils import pack_dataset
+
+    lengths = drawn(name)
+    given = [Sequence(np.zeros(n, np.int32), np.zeros(n, np.int32)) for n in lengths]
+    packed = pack_dataset(_dataset(given), LENGTH, "bfd")
+    held = [len(ids) for ids in packed["input_ids"]]
+    assert sorted(n for row in packed["seq_lengths"] for n in row) == sorted(lengths)
+    assert max(held) <= LENGTH
+    # The last sequence takes what is left over; it is no smaller for packing badly.
+    assert sum(held) / (len(held) * LENGTH) >= full
+
+
+def llama(**shape: int) -> Any:
+    from transformers import LlamaConfig
+
+    return LlamaConfig(**shape)
+
+
+def test_the_adapter_of_the_reference_preset_is_seven_megabytes() -> None:
+    base = llama(  # of Llama-3.2-1B, as published
+        vocab_size=128_256,
+        hidden_size=2048,
+        intermediate_size=8192,
+        num_hidden_layers=16,
+        num_attention_heads=32,
+        num_key_value_heads=8,
+        tie_word_embeddings=True,
+    )
+    config = load_config("llama-3.2-1b-qlora", {"dataset": "x", "output": "y"})
+    needed = estimate(config, base, precision="bf16", longest=LENGTH, device="cuda")
+    assert needed.adapter == 2 * 3_407_872
+    assert adapter_bytes(needed) < 20e6
+    assert 1.0e9 < needed.weights < 1.1e9  # half a byte a weight, and the vocabulary in bf16
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    """GPT-2's layers are of another class than all others', and its context ends."""
+    import torch
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    torch.manual_seed(0)
+    tokenizer("none").save_pretrained(tmp_path / "base")
+    shape = GPT2Config(vocab_size=500, n_positions=64, n_embd=64, n_layer=2, n_head=2)
+    GPT2LMHeadModel(shape).save_pretrained(tmp_path / "base")
+    write_rows(tmp_path / "data/train.jsonl", rows(8))
+    return tmp_path / "base"
+
+
+def settings(base: Path, **changed: Any) -> Config:
+    folder = base.parent
+    given = {"base": str(base), "dataset": str(folder / "data"), "output": str(folder / "run")}
+    lora = {"target_modules": "all-linear"}
+    data = {"max_length": 128, "packing": False}
+    return make_config({**given, "lora": lora, "data": data, **changed})
+
+
+def test_a_few_steps_say_how_long_a_run_takes_and_leave_nothing(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    before = sorted(tmp_path.rglob("*"))
+    checks = preflight(settings(base), steps=2, price=1.5)
+    assert all(check.passed for check in checks), checks
+    assert checks[-1].name == "time"
+    assert "1376 tokens" in checks[-1].detail  # 4 epochs of 8 rows of 43
+    assert "at 1.5 an hour" in checks[-1].detail
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_layers_that_are_not_there_and_rows_past_the_context_are_named_before_the_run(
+    base: Path,
+) -> None:
+    checks = preflight(settings(base, lora={"target_modules": ["q_proj"]}))
+    assert not checks[-1].passed
+    assert "q_proj" in checks[-1].detail
+    long = [{"instruction": "Count.", "output": " ".join(map(str, range(60)))}]
+    write_rows(base.parent / "data/train.jsonl", long)
+    (failed,) = [check for check in preflight(settings(base)) if not check.passed]
+    assert failed.name == "rows"
+    assert "1 longer than the base's context: set data.max_length = 64" in failed.detail
+
+
+def test_the_peak_of_a_process_is_its_own_and_not_its_parents() -> None:
+    ballast = np.ones(600_000_000, dtype=np.uint8)
+    asked = "from training.hardware import peak_memory; print(peak_memory())"
+    said = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
+    assert int(said.stdout) < hardware.peak_memory() - 0.5 * len(ballast)
