@@ -38,6 +38,10 @@ def live_cloud(folder: Path, patch: pytest.MonkeyPatch, *, run: bool = True) -> 
         patch.setenv("HF_TOKEN", hub.token)
         patch.setattr("huggingface_hub.utils._http.time.sleep", lambda _: None)
         patch.setattr("tenacity.nap.time.sleep", lambda _: None)
+        # What hf_xet has sent to an address it does not send again, and ports come back.
+        xet = importlib.import_module("huggingface_hub.utils._xet")
+        patch.setenv("HF_XET_CACHE", str(folder / "xet"))
+        patch.setattr(xet, "_GLOBAL_XET_HOLDER", xet.XetSessionHolder())
         cloud = FakeCloud(hub, folder, run=run)
         try:
             yield cloud

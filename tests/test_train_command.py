@@ -177,7 +177,7 @@ def test_a_dry_run_starts_nothing_and_a_failed_check_is_exit_status_1(
         (["--resume", "x"], "no runs are called 'x'"),
         (["out", "--resume", "x"], "--resume goes on as the run began: leave out DATASET"),
         (["--dry-run", "--resume", "x"], "leave out --dry-run"),
-        (["out", "--where", "space"], "only local is"),
+        (["out", "--where", "space"], "under [training] in hub.toml"),
         ([], "no dataset was built here yet"),
         (["out", "--set", "train.epoch=1", "--set", "lora.rank=2"], "did you mean 'epochs'?"),
         (["out", "--set", "train.epoch=1", "--set", "lora.rank=2"], "unknown key 'lora.rank'"),
