@@ -103,6 +103,7 @@ def test_production_needs_a_verdict_or_a_reason_and_that_it_is_meant(
     assert "production" in Hub.open(folder).adapters.get("team").aliases
 
 
+@pytest.mark.slow
 def test_a_run_is_found_after_a_restart_of_the_app_and_its_adapter_is_registered(
     browser: Browser, folder: Path, tiny: Tiny
 ) -> None:

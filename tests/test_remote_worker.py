@@ -87,6 +87,7 @@ def saving(config: Any, *, listener: Any, **_: Any) -> Result:
     return finished(Path(config.output))
 
 
+@pytest.mark.slow
 def test_slices_and_lost_machines_end_with_the_weights_of_one_run(
     cloud: FakeCloud, launched: RemoteRun, tmp_path: Path
 ) -> None:

@@ -142,6 +142,7 @@ def test_a_run_stopped_by_ctrl_c_goes_on_to_the_very_same_weights(
         train(config, resume=True)
 
 
+@pytest.mark.slow
 def test_by_epochs_too_and_packed_a_stopped_run_goes_on_exactly(
     base: Path, dataset: Path, tmp_path: Path
 ) -> None:

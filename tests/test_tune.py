@@ -203,6 +203,7 @@ def test_a_dry_run_counts_and_writes_nothing(tmp_path: Path, quick: None) -> Non
     assert not (folder / ".patternhub" / "tuned").exists()
 
 
+@pytest.mark.slow
 def test_a_source_held_out_whole_is_never_learned_from(
     tmp_path: Path, quick: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -339,6 +340,7 @@ def test_what_a_killed_run_left_is_cleared_away(tmp_path: Path, quick: None) -> 
     assert not stale.parent.exists()
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_from_what_it_had(tmp_path: Path, quick: None) -> None:
     hub = base_hub(tmp_path / "hub", made_up_code(tmp_path / "team", files=30))
     calls: list[str] = []

@@ -68,6 +68,8 @@ def preflight(config: Config, *, steps: int = 0, price: float = 0.0) -> list[Che
         over = sum(len(s.input_ids) > context for s in sequences)
         detail += f"; {over} longer than the base's context: set data.max_length = {context}"
     checks.append(Check("rows", 0 < longest <= context, detail))
+    if not longest:
+        return checks
     try:
         needed = estimate(
             config,
