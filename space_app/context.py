@@ -51,6 +51,7 @@ class Context:
         self._arms: tuple[str, Arms] | None = None
         self._knowledge = Knowledge()
         self._lock = threading.Lock()
+        self._loading = threading.Lock()
         self._finding: threading.Thread | None = None
 
     @property
@@ -84,7 +85,7 @@ class Context:
         """
         hub = self.hub
         key = self.named(adapter)
-        with self._lock:
+        with self._loading:  # minutes, for a large model: search goes on meanwhile
             if self._arms is None or self._arms[0] != key:
                 self._arms = None  # before another model is loaded
                 self._arms = key, hub.arms(adapter=adapter or None)
