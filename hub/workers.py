@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -13,6 +14,8 @@ def start_workers(count: int, **options: Any) -> ProcessPoolExecutor:
     """An executor whose ``count`` processes are starting; ``options`` are loky's."""
     from loky import ProcessPoolExecutor
 
+    # Python 3.11 lets SIGINT through again whenever it starts this process, so it comes first.
+    resource_tracker.ensure_running()
     executor = ProcessPoolExecutor(count, **options)
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:

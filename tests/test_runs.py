@@ -74,9 +74,11 @@ def hold(folder: Path) -> None:
 @pytest.fixture
 def process(folder: Path) -> Iterator[multiprocessing.Process]:
     """A process that holds the run's folder."""
-    child = multiprocessing.get_context("fork").Process(target=hold, args=(folder,))
+    # A fork of a process with threads may crash.
+    child = multiprocessing.get_context("spawn").Process(target=hold, args=(folder,))
     child.start()
     while len(read_log(folder)) < 4:
+        assert child.is_alive()
         time.sleep(0.01)
     yield child
     child.kill()

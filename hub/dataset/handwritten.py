@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 SOURCE = "handwritten"
 SECTIONS = ("prompt", "completion")
+LINE_BREAKS = frozenset("\x85\u2028\u2029")
 KEYS = ("category", "task", "language", *SECTIONS)
 _FRONT = re.compile(r"---[ \t]*\n(.*?)^---[ \t]*\n(.*)", re.DOTALL | re.MULTILINE)
 _COMMENT = re.compile(r"<!--.*?-->\s*", re.DOTALL)
@@ -87,7 +88,9 @@ def write_example(
     for key in ("category", "task", *SECTIONS):
         if not said[key].strip():
             raise HubError(f"the example has no {key}")
-    front = yaml.safe_dump(said, sort_keys=False, allow_unicode=True)
+    # Unicode's own line breaks are read as "\n" unless they are escaped.
+    readable = not LINE_BREAKS.intersection("".join(said.values()))
+    front = yaml.safe_dump(said, sort_keys=False, allow_unicode=readable)
     return _write_new(folder / EXAMPLES, f"{_slug(category)}-{task}", f"---\n{front}---\n")
 
 
