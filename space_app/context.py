@@ -47,6 +47,7 @@ class Context:
         self.folder = folder
         self.worker = worker
         self.jobs = Jobs()
+        self.starting = threading.Lock()  # of runs: one is there before the next one looks
         self._hub: Hub | None = None
         self._arms: tuple[str, Arms] | None = None
         self._knowledge = Knowledge()
