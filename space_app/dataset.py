@@ -13,6 +13,7 @@ import gradio as gr
 from hub.config import MANIFEST, REPORT
 from hub.errors import HubError
 from space_app.code_view import card, message
+from space_app.sign_in import members_only
 
 if TYPE_CHECKING:
     from hub.reporting import Progress
@@ -41,7 +42,7 @@ def dataset_tab(context: Context, page: gr.Blocks, timer: gr.Timer) -> None:
         with gr.Tab("Publish"):
             _publish(context, folder)
     private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-    build.click(lambda out: start_build(context, out), folder, job, **private)
+    build.click(members_only(lambda out: start_build(context, out)), folder, job, **private)
     timer.tick(lambda: (job_html(context), context.jobs.finished), None, [job, finished], **private)
     gr.on([folder.change, finished.change], overview_html, folder, overview, **private)
     page.load(lambda: last_dataset(context), None, folder, **private)
@@ -138,8 +139,8 @@ def _gaps(context: Context, folder: gr.Textbox) -> None:
         return _start(context, "Filling gaps", work)
 
     find.click(show, folder, [one, table, told], api_visibility="private")
-    fill.click(start, folder, told, api_visibility="private")
-    fill_one.click(start, [folder, one], told, api_visibility="private")
+    fill.click(members_only(start), folder, told, api_visibility="private")
+    fill_one.click(members_only(start), [folder, one], told, api_visibility="private")
 
 
 def _duplicates(context: Context) -> None:
@@ -210,7 +211,7 @@ def _examples(context: Context, folder: gr.Textbox) -> None:
     gr.on(texts, check, fields, findings, trigger_mode="always_last", **private)
     for button, verb in ((add, "add"), (correct, "correct"), (reject, "reject")):
         chosen = gr.State(verb)
-        button.click(act, [chosen, row_id, reason, *fields], findings, **private)
+        button.click(members_only(act), [chosen, row_id, reason, *fields], findings, **private)
 
 
 FIELDS = ("category", "task", "language", "prompt", "completion")
@@ -317,4 +318,4 @@ def _publish(context: Context, folder: gr.Textbox) -> None:
 
     inputs = [folder, repository, private]
     dry.click(list_files, inputs, [told, send], api_visibility="private")
-    send.click(start, inputs, told, api_visibility="private")
+    send.click(members_only(start), inputs, told, api_visibility="private")

@@ -21,22 +21,23 @@ def install(folder: Path) -> None:
 
 def main() -> None:
     """Start the work in the background, and the page before it."""
-    from space_app.app import build, serve
+    from space_app.app import check_closed, launch, serve
     from space_app.context import Context
+    from space_app.sign_in import Provider
     from space_app.worker import Worker
     from training.remote.space import BUCKET_VARIABLE, PASSWORD
 
     bucket, password = os.environ.get(BUCKET_VARIABLE, ""), os.environ.get(PASSWORD, "")
-    folder = Path(os.environ.get("PATTERNHUB_HUB", "."))
+    folder, provider = Path(os.environ.get("PATTERNHUB_HUB", ".")), Provider.from_environment()
+    host = "0.0.0.0"
+    check_closed(host, password, provider)
     worker = Worker(bucket, repo=os.environ.get("SPACE_ID", "")) if bucket else None
     if worker:
         worker.start()
-    if worker and worker.slice:  # ZeroGPU waits for Gradio's own launch
-        build(Context(folder, worker)).launch(
-            server_name="0.0.0.0", auth=("team", password), ssr_mode=False
-        )
+    if os.environ.get("SPACES_ZERO_GPU"):
+        launch(Context(folder, worker), password=password, provider=provider)
         return
-    serve(folder, host="0.0.0.0", password=password, worker=worker)
+    serve(folder, host=host, password=password, worker=worker, provider=provider)
 
 
 if __name__ == "__main__":

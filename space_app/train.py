@@ -15,6 +15,7 @@ import gradio as gr
 from hub.errors import HubError
 from space_app.code_view import message
 from space_app.places import JOB, LOCAL, SPACE, own_space, place_of, places, runs_at
+from space_app.sign_in import members_only
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -102,9 +103,9 @@ def train_tab(context: Context, page: gr.Blocks, timer: gr.Timer) -> None:
     for field in inputs:  # what was checked is what is trained
         field.change(lambda: gr.Button(interactive=False), None, start, **private)
     where.change(lambda where: gr.Row(visible=where != LOCAL), where, elsewhere, **private)
-    start.click(begin, [name, *inputs], [told, chosen], **private)
-    stop.click(end, chosen, told, **private)
-    resume.click(go_on, [chosen, space, hardware, minutes], told, **private)
+    start.click(members_only(begin), [name, *inputs], [told, chosen], **private)
+    stop.click(members_only(end), chosen, told, **private)
+    resume.click(members_only(go_on), [chosen, space, hardware, minutes], told, **private)
     timer.tick(lambda run: run_html(context, run), chosen, shown, **private)
     page.load(lambda: _at_load(context), None, [dataset, chosen, shown], **private)
 

@@ -63,7 +63,7 @@ def test_a_space_installs_what_the_project_needs_and_gradio_as_it_asks() -> None
     (gradio,) = needed - given
     assert given <= needed
     version = yaml.safe_load((ROOT / "space_app/README.md").read_text().split("---\n")[1])
-    assert gradio == f"gradio>={version['sdk_version'].rpartition('.')[0]},<7"
+    assert gradio == f"gradio[oauth]>={version['sdk_version'].rpartition('.')[0]},<7"
 
 
 def test_the_same_program_is_the_same_wheel_and_it_runs(tmp_path: Path) -> None:
