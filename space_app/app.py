@@ -1,15 +1,13 @@
 """Layout and wiring: one page with a tab a task, served by FastAPI.
 
-    python -m space_app.app          # as a Space runs it
     patternhub ui                    # at home
+    python space_app/on_space.py     # as a Space runs it
 
 A page loads nothing from another host, and a policy that browsers enforce says so.
 """
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -19,9 +17,8 @@ from starlette.middleware import Middleware
 
 from hub.errors import HubError
 from space_app.adapters import adapters_tab
-from space_app.code_view import styles
+from space_app.code_view import message, styles
 from space_app.compare import compare_tab
-from space_app.context import Context
 from space_app.dataset import dataset_tab
 from space_app.search import search_tab
 from space_app.sign_in import LOGOUT, gates
@@ -31,8 +28,8 @@ from space_app.worker import worker_tab
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+    from space_app.context import Context
     from space_app.sign_in import Provider
-    from space_app.worker import Worker
 
 POLL = 1.0  # seconds between two looks at what runs
 LOOKS: dict[str, Any] = {
@@ -63,6 +60,8 @@ def build(context: Context, provider: Provider | None = None) -> gr.Blocks:
         gr.Markdown("# Pattern Hub")
         if provider:
             gr.HTML(f'<a href="{LOGOUT}">Sign out</a>')
+        for note in context.notes:
+            gr.HTML(message(note, alert=True))
         timer = gr.Timer(POLL)
         with gr.Tabs():
             with gr.Tab("Search", id="search"):
@@ -135,16 +134,15 @@ def launch(context: Context, *, password: str = "", provider: Provider | None = 
 
 
 def serve(
-    folder: Path,
+    context: Context,
     *,
     host: str = "127.0.0.1",
     port: int = 7860,
     password: str = "",
-    worker: Worker | None = None,
     provider: Provider | None = None,
     mcp: bool = False,
 ) -> None:
-    """Serve until interrupted; ``worker`` trains, where this is a Space.
+    """Serve until interrupted.
 
     Raises:
         HubError: ``host`` is not this machine alone, and there is neither a password nor a sign-in.
@@ -152,7 +150,7 @@ def serve(
     import uvicorn
 
     check_closed(host, password, provider)
-    app = create_app(Context(folder, worker), password=password, provider=provider, mcp=mcp)
+    app = create_app(context, password=password, provider=provider, mcp=mcp)
     uvicorn.run(app, host=host, port=port, log_level="warning")
 
 
@@ -167,12 +165,3 @@ def check_closed(host: str, password: str, provider: Provider | None) -> None:
             f"host {host} can be reached from other machines: set PATTERNHUB_PASSWORD, or listen "
             "on 127.0.0.1; a Space can sign people in with `hf_oauth: true` in its README.md"
         )
-
-
-if __name__ == "__main__":
-    serve(
-        Path(os.environ.get("PATTERNHUB_HUB", ".")),
-        host="0.0.0.0" if os.environ.get("PATTERNHUB_PASSWORD") else "127.0.0.1",
-        port=int(os.environ.get("GRADIO_SERVER_PORT", "7860")),
-        password=os.environ.get("PATTERNHUB_PASSWORD", ""),
-    )

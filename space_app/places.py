@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from space_app.context import Context
 
 LOCAL, SPACE, JOB = "local", "space", "job"
-NO_TOKEN = "no Hugging Face token: set HF_TOKEN, or `hf auth login`, and start the app again"
+NO_TOKEN = (
+    "no Hugging Face token: set HF_TOKEN (on a Space, as a secret), or `hf auth login`, and start "
+    "the app again"
+)
 NO_TRAINING = "training needs: pip install 'pattern-hub[train]'"
 NO_BUCKET = (
     "this Space has no bucket to keep runs in, and its disk is emptied when it sleeps: deploy it "

@@ -185,7 +185,7 @@ def answered(context: Context, question: str) -> Iterator[str]:
     text = ""
     yield message("Answering ...")
     try:
-        for arm, part in context.arms("").answers(question, ["rag"]):
+        for arm, part in context.answers(context.arms(""), question, ["rag"]):
             text = text + part if isinstance(part, str) else text
             yield pane_html(arm, text if isinstance(part, str) else part)
     except HubError as error:

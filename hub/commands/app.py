@@ -23,13 +23,14 @@ def ui(folder: Path | None, port: int, host: str) -> None:
 
     try:
         from space_app.app import serve
+        from space_app.context import Context
     except ModuleNotFoundError as error:
         if error.name not in ("gradio", "fastapi", "uvicorn"):
             raise
         raise MissingExtraError("the app", "app") from error
     click.echo(f"http://{host}:{port}", err=True)
     serve(
-        folder if folder is not None else find_hub(Path.cwd()),
+        Context(folder if folder is not None else find_hub(Path.cwd())),
         host=host,
         port=port,
         password=os.environ.get("PATTERNHUB_PASSWORD", ""),
