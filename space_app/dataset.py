@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 CLUSTERS = 200  # rows of the table
 GAPS = 200
+LARGEST = 20_000_000  # bytes of a report that a page shows
+LONGEST = 200_000  # characters of a text that a form shows
 SIDES = ("train", "validation", "test")
 
 
@@ -87,7 +89,10 @@ def overview_html(folder: str) -> str:
     """The build's own report, as it lies beside the rows, in a frame where nothing of it runs."""
     try:
         manifest = json.loads((Path(folder) / MANIFEST).read_text(encoding="utf-8"))
-        report = (Path(folder) / REPORT).read_text(encoding="utf-8")
+        path = Path(folder) / REPORT
+        if (size := path.stat().st_size) > LARGEST:
+            return message(f"{path} has {size / 1e6:.0f} MB: too much for this page", alert=True)
+        report = path.read_text(encoding="utf-8")
         rows = {side: int(n) for side, n in manifest["rows"].items()}
     except FileNotFoundError:
         return message("No dataset lies there yet: press Build, or name another folder.")
@@ -235,10 +240,13 @@ def read_example(folder: Path, side: str, number: int) -> dict[str, str]:
         raise HubError(f"{path} has no row {number}")
     try:
         row = line.data
-        turns = {name: row[name][-1]["content"] for name in ("prompt", "completion")}
-        return {name: str(row[name]) for name in ("id", "category", "task", "language")} | turns
+        turns = {name: str(row[name][-1]["content"]) for name in ("prompt", "completion")}
+        found = {name: str(row[name]) for name in ("id", "category", "task", "language")} | turns
     except (KeyError, TypeError, IndexError) as error:
         raise HubError(f"{path}:{number} is not a prompt and its completion") from error
+    if (length := max(map(len, found.values()))) > LONGEST:
+        raise HubError(f"{path}:{number} has {length:,} characters: too many to be shown here")
+    return found
 
 
 def check_html(context: Context, example: dict[str, str]) -> str:

@@ -38,7 +38,8 @@ element.addEventListener('click', (event) => {
 });
 """
 KEEP_ADDRESS = """(query, ...rest) => {
-  const address = query ? '?' + new URLSearchParams({q: query}) : '.';
+  // An endless question is no address that a server would take.
+  const address = query && query.length <= 2000 ? '?' + new URLSearchParams({q: query}) : '.';
   history.replaceState(null, '', address);
   return [query, ...rest];
 }"""
