@@ -3,16 +3,17 @@ can come from, endless questions, full disks and saves that were cut."""
 
 from __future__ import annotations
 
+import html
 import json
 import subprocess
 import sys
 from contextlib import suppress
 from html.parser import HTMLParser
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
-from hub import Hub, HubError
+from hub import Hub, HubError, endpoint
 from hub.answering.records import Answer, Citation
 from hub.config import MANIFEST, REPORT
 from hub.dataset.handwritten import write_example
@@ -22,12 +23,16 @@ from space_app import adapters, compare, dataset, search, train
 from space_app.answers import pane_html
 from space_app.code_view import card, message
 from space_app.context import Context
+from tests.chat_server import Handler, chat_server
 from tests.conftest import write_tree
+from tests.test_local_model import changed, of_another_base, of_another_rank, silent, wider
 from tests.test_trouble import small_disk
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from tests.tiny_model import Tiny
 
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'><b>"
 BREAKS = "one\u2028two\x85three"
@@ -254,3 +259,67 @@ def test_a_stop_in_the_middle_of_a_save_leaves_only_whole_examples(tmp_path: Pat
     found = list(tmp_path.rglob("*.md"))
     assert found
     assert all("the end" in path.read_text() for path in found)
+
+
+def test_an_adapter_that_does_not_fit_is_refused_in_the_tab_and_the_next_one_answers(
+    tiny: Tiny, tmp_path: Path
+) -> None:
+    base = json.dumps(str(tiny.base))
+    (tmp_path / "hub.toml").write_text(f"[answering]\nbase = {base}\nbits = 0\nmax_tokens = 8\n")
+    hub = Hub.open(tmp_path)
+    hub.index([write_tree(tmp_path / "code")], tier="fast")
+    told = {
+        of_another_base: "trained on acme/other-base, and the base here is",
+        of_another_rank: "says rank 32, and its weights",
+        wider: "has 80 to",
+        silent: "changes nothing on",
+    }
+    context = Context(tmp_path)
+    for change, said in told.items():
+        name = change.__name__.replace("_", "-")
+        (tmp_path / name).mkdir()
+        hub.adapters.take(changed(tiny.adapter, tmp_path / name, change), name=name)
+        shown = asked(context, tiny.question, f"{name}@0.1.0")
+        assert said in html.unescape(shown)
+        assert 'role="alert"' in shown
+    hub.adapters.take(tiny.adapter, name="team")
+    shown = asked(context, tiny.question, "team@0.1.0")
+    assert shown.count('<section class="pane">') == 4
+    assert "INCOMPLETE" not in shown
+
+
+def test_an_endpoint_that_fails_during_an_evaluation_leaves_rows_incomplete_and_none_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(endpoint, "ATTEMPTS", 2)
+    rows = [
+        {"id": str(n), "category": "c", "prompt": [{"role": "user", "content": f"say {n}"}],
+         "completion": [{"role": "assistant", "content": f"```python\nx = {n}\n```"}]}
+        for n in range(8)
+    ]  # fmt: skip
+    (tmp_path / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    def moody(handler: Handler, body: dict[str, Any]) -> None:
+        number = int(body["messages"][-1]["content"].split()[-1])
+        if number % 4 == 1:
+            handler.send_response(429)
+            handler.send_header("Retry-After", "0")
+            handler.end_headers()
+            return
+        handler.begin()
+        handler.piece(f"```python\nx = {number}\n```")
+        if number % 4 == 2:
+            handler.event("<html>gateway")
+        elif number % 4 == 0:
+            handler.end()  # what is left breaks off without a word
+
+    with chat_server(moody) as (url, _):
+        (tmp_path / "hub.toml").write_text(
+            f'[generator]\nendpoint = "{url}"\nmodel = "m"\ntimeout = 5.0\n'
+        )
+        found = Hub.open(tmp_path).evaluate(tmp_path / "test.jsonl", arms=["base"])
+    scores = found.evaluation.arms[0]
+    assert (scores.overall, scores.incomplete) == ((2, 2), 6)
+    errors = " ".join(scores.to_json()["errors"])
+    assert all(told in errors for told in ("429", "sent no JSON", "broke off after 1 pieces"))
+    assert all(row.passed is not False for row in scores.rows)
