@@ -8,6 +8,7 @@ A page loads nothing from another host, and a policy that browsers enforce says 
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -15,6 +16,7 @@ from fastapi import FastAPI
 from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
 
+from hub.answering.tools import Tools, raising, server_with
 from hub.errors import HubError
 from space_app.adapters import adapters_tab
 from space_app.code_view import message, styles
@@ -26,18 +28,21 @@ from space_app.train import train_tab
 from space_app.worker import worker_tab
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from space_app.context import Context
     from space_app.sign_in import Provider
 
 POLL = 1.0  # seconds between two looks at what runs
-LOOKS: dict[str, Any] = {
+SHARED: dict[str, Any] = {
     "theme": gr.themes.Default(
         font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
     ),
     "css": styles(),
     "ssr_mode": False,
+    "max_file_size": "1mb",  # no form takes a file
     "run_history": False,  # what was asked stays out of the browser's storage
 }
 LOCAL = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -57,6 +62,7 @@ POLICY = "; ".join(
 def build(context: Context, provider: Provider | None = None) -> gr.Blocks:
     """The page; with ``provider`` people can sign out."""
     with gr.Blocks(title="Pattern Hub", analytics_enabled=False) as page:
+        public_functions(context)  # first: the names are theirs
         gr.Markdown("# Pattern Hub")
         if provider:
             gr.HTML(f'<a href="{LOGOUT}">Sign out</a>')
@@ -78,6 +84,33 @@ def build(context: Context, provider: Provider | None = None) -> gr.Blocks:
             with gr.Tab("Adapters", id="adapters"):
                 adapters_tab(context, page)
     return page
+
+
+def tools_of(context: Context) -> Tools:
+    """What programs and agents may ask of the hub of ``context``."""
+    return Tools(lambda: context.hub, lambda: context.arms(""))
+
+
+def public_functions(context: Context) -> None:
+    """The functions that programs may call, and agents where they are served as tools."""
+    told = functools.partial(gr.Error, print_exception=False)
+    for tool in tools_of(context).all:
+        gr.api(raising(told, _as_data(tool)), api_name=tool.__name__, concurrency_limit=8)
+
+
+def _as_data(tool: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    """``tool`` with ``file`` for ``path``: Gradio's client would download what has a path."""
+
+    def renamed(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {"file" if k == "path" else k: renamed(v) for k, v in value.items()}
+        return [renamed(each) for each in value] if isinstance(value, list) else value
+
+    @functools.wraps(tool)
+    def called(*arguments: Any, **options: Any) -> dict[str, Any]:
+        return {name: renamed(value) for name, value in tool(*arguments, **options).items()}
+
+    return called
 
 
 class Policy:
@@ -106,18 +139,26 @@ def create_app(
         context: The hub, and who trains.
         password: For the user "team" alone; for everyone, where it is empty.
         provider: Signs people in, in place of the password.
-        mcp: Serve the public functions as tools for agents, at ``/gradio_api/mcp``.
+        mcp: Serve the public functions as tools for agents, at ``/mcp``. Gradio's own way to do
+            so asks the app as nobody, and fails where that is refused.
     """
-    middleware = [Middleware(Policy), *gates(provider, password)]
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, middleware=middleware)
+    server = server_with(tools_of(context), guarded=bool(password)) if mcp else None
+    app = FastAPI(
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        middleware=[Middleware(Policy), *gates(provider, password)],
+        routes=list(server.streamable_http_app().routes) if server else [],
+        lifespan=(lambda _: server.session_manager.run()) if server else None,
+    )
     context.warm()
     gr.mount_gradio_app(
         app,
         build(context, provider),
         path="/",
         auth=("team", password) if password and not provider else None,
-        mcp_server=mcp,
-        **LOOKS,
+        mcp_server=False,
+        **SHARED,
     )
     return app
 
@@ -129,7 +170,7 @@ def launch(context: Context, *, password: str = "", provider: Provider | None = 
         server_name="0.0.0.0",
         auth=("team", password) if password and not provider else None,
         app_kwargs={"middleware": [Middleware(Policy), *gates(provider, password)]},
-        **LOOKS,
+        **SHARED,
     )
 
 

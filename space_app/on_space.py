@@ -46,7 +46,8 @@ def main() -> None:
         launch(context, password=password, provider=provider)
         return
     port = int(os.environ.get("GRADIO_SERVER_PORT", "7860"))
-    serve(context, host=host, port=port, password=password, provider=provider)
+    mcp = bool(os.environ.get("PATTERNHUB_MCP"))
+    serve(context, host=host, port=port, password=password, provider=provider, mcp=mcp)
 
 
 def hub_folder() -> tuple[Path, str]:

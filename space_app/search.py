@@ -90,7 +90,7 @@ def search_tab(context: Context, page: gr.Blocks) -> None:
         hits,
         js=KEEP_ADDRESS,
         show_progress="hidden",
-        api_name="search",
+        api_visibility="private",
         concurrency_limit=8,
         trigger_mode="always_last",
     )
@@ -102,7 +102,7 @@ def search_tab(context: Context, page: gr.Blocks) -> None:
 
     ask.click(
         lambda text: (yield from answered(context, text)), query, answer,
-        show_progress="hidden", api_name="ask", concurrency_limit=8,
+        show_progress="hidden", api_visibility="private", concurrency_limit=8,
     )  # fmt: skip
 
     def open_pattern(event: gr.EventData) -> str:

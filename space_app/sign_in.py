@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
 LOGIN, CALLBACK, LOGOUT = "/login/huggingface", "/login/callback", "/logout"
-MCP = "/gradio_api/mcp"
+MCP = "/mcp"
 SECONDS = 8 * 3600  # that a person stays signed in
 READER = "read"  # the role in an organisation that changes nothing
 EXPIRED = "You are not signed in, or no longer: load the page again and sign in."
@@ -116,8 +116,14 @@ def gates(provider: Provider | None, password: str) -> list[Middleware]:
             same_site="none" if on_space else "lax",  # a Space is shown in a frame of the Hub
             https_only=on_space,
         )
-        return [session, Middleware(Gate, provider=provider)]
+        return [session, Middleware(Gate, provider=provider, password=password)]
     return [Middleware(ToolsGate, password=password)] if password else []
+
+
+def is_agent(scope: Scope, password: str) -> bool:
+    """Whether a request for tools brings the app's password."""
+    given = Request(scope).headers.get("authorization", "")
+    return bool(password) and secrets.compare_digest(given.encode(), f"Bearer {password}".encode())
 
 
 class ToolsGate:
@@ -125,26 +131,27 @@ class ToolsGate:
 
     def __init__(self, app: ASGIApp, *, password: str) -> None:
         self.app = app
-        self.expected = f"Bearer {password}"
+        self.password = password
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"].startswith(MCP):
-            given = Request(scope).headers.get("authorization", "")
-            if not secrets.compare_digest(given.encode(), self.expected.encode()):
-                said = "tools take the app's password as a bearer token"
-                await JSONResponse({"error": said}, 401)(scope, receive, send)
-                return
+        for_tools = scope["type"] == "http" and scope["path"].startswith(MCP)
+        if for_tools and not is_agent(scope, self.password):
+            said = "tools take the app's password as a bearer token"
+            await JSONResponse({"error": said}, 401)(scope, receive, send)
+            return
         await self.app(scope, receive, send)
 
 
 class Gate:
-    """Lets nobody through who is not signed in; the next app finds who it is in ``state``."""
+    """Lets nobody through who is not signed in, but agents with the password to their tools; the
+    next app finds who it is in ``state``."""
 
-    def __init__(self, app: ASGIApp, *, provider: Provider) -> None:
+    def __init__(self, app: ASGIApp, *, provider: Provider, password: str = "") -> None:
         from authlib.integrations.starlette_client import OAuth
 
         self.app = app
         self.provider = provider
+        self.password = password
         self.client = OAuth().register(
             name="huggingface",
             client_id=provider.client_id,
@@ -154,7 +161,8 @@ class Gate:
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
+        for_tools = scope["type"] == "http" and scope["path"].startswith(MCP)
+        if scope["type"] == "lifespan" or (for_tools and is_agent(scope, self.password)):
             await self.app(scope, receive, send)
             return
         request = Request(scope, receive)
