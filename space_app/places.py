@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from hub.errors import HubError
+from hub.remote import as_hub_errors
 
 if TYPE_CHECKING:
     from hub.run import Run
@@ -66,7 +67,8 @@ def runs_at(context: Context, where: str, given: dict[str, Any]) -> Runs:
     Args:
         context: The app's.
         where: local, space or job.
-        given: ``space``, ``hardware`` and ``minutes``; hub.toml's hold where they are empty.
+        given: ``space``, ``hardware`` and ``minutes``; hub.toml's hold where they are empty, and
+            the hardware that a Space has, for runs on itself.
 
     Raises:
         HubError: it is not offered here, a setting cannot be meant, or there is no hub.
@@ -76,8 +78,13 @@ def runs_at(context: Context, where: str, given: dict[str, Any]) -> Runs:
         raise HubError(place.missing if place else "choose where to train")
     if where == LOCAL:
         return context.hub.runs
-    own = {"space": own_space(), "bucket": context.worker.bucket.name} if context.worker else {}
-    return context.hub.runs.but(**{key: value for key, value in given.items() if value} | own)
+    asked = {key: value for key, value in given.items() if value}
+    if context.worker:
+        asked |= {"space": own_space(), "bucket": context.worker.bucket.name}
+        if where == SPACE and "hardware" not in asked:
+            with as_hub_errors():
+                asked["hardware"] = context.worker.hardware
+    return context.hub.runs.but(**asked)
 
 
 def place_of(run: Run) -> str:
@@ -86,11 +93,8 @@ def place_of(run: Run) -> str:
     Raises:
         HubError: its note cannot be read.
     """
-    from training.errors import TrainingError
     from training.remote import load
 
-    try:
+    with as_hub_errors():
         remote = load(run.folder)
-    except TrainingError as error:
-        raise HubError(str(error)) from error
     return remote.where if remote else LOCAL

@@ -54,6 +54,14 @@ def test_programs_call_the_public_functions_and_no_others(address: str) -> None:
         client.predict(api_name="/begin")
 
 
+def test_an_upload_that_is_huge_is_refused(address: str) -> None:
+    with httpx.Client(base_url=address) as person:
+        person.post("login", data={"username": "team", "password": PASSWORD})
+        sent = person.post("gradio_api/upload", files={"files": b"x" * 2_000_000})
+        assert sent.status_code == 413
+        assert person.post("gradio_api/upload", files={"files": b"x"}).status_code == 200
+
+
 def test_agents_are_given_the_same_as_tools(address: str) -> None:
     async def run() -> tuple[set[str], str, str]:
         headers = {"authorization": f"Bearer {PASSWORD}"}

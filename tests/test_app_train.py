@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hub import Hub
 from hub.errors import HubError
 from hub.run import is_running
 from space_app.app import create_app
 from space_app.context import Context
-from space_app.places import NO_BUCKET, NO_TOKEN, places
+from space_app.places import NO_BUCKET, NO_TOKEN, place_of, places
 from space_app.train import start_run
 from space_app.worker import Worker
 from tests.browser import chromium, served
@@ -129,11 +128,15 @@ def test_a_job_is_checked_started_and_found_again_on_a_disk_that_knows_nothing(
             page.locator("#curve", has_text="in the registry as fromjob@0.1.0").wait_for(
                 timeout=240_000
             )
-        new = tmp_path / "new"
-        new.mkdir()
-        runs = Hub.open(new).runs.but(space=REPO)
-        (run,) = runs.recall()
-        hub = Hub.open(new)
-        assert hub.runs.get(run.id).adapter == "fromjob@0.1.0"
-        assert hub.adapters.verify("fromjob")
-        assert runs.recall() == []
+        monkeypatch.setenv("SPACE_ID", REPO)  # a Space whose disk was emptied
+        (tmp_path / "new").mkdir()
+        context = Context(tmp_path / "new", Worker(f"{REPO}-runs", repo=REPO))
+        context.recall()
+        while not context.hub.runs.list():
+            assert context.notes == []
+            time.sleep(0.2)
+        while not (run := context.hub.runs.list()[0]).adapter:
+            time.sleep(0.2)
+        assert run.adapter == "fromjob@0.1.0"
+        assert context.hub.adapters.verify("fromjob")
+        assert place_of(run) == "job"

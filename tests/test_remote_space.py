@@ -122,6 +122,21 @@ def test_status_names_what_waits_and_sleep_pauses(cloud: FakeCloud, tmp_path: Pa
     assert cloud.spaces[REPO]["stage"] == "RUNNING"
 
 
+@pytest.mark.slow
+def test_a_space_gives_itself_a_run_without_deploying_or_restarting_itself(
+    cloud: FakeCloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert patternhub("deploy")[0] == 0
+    monkeypatch.setenv("SPACE_ID", REPO)
+    cloud.spaces[REPO]["hardware"] = "t4-small"
+    cloud.hub.seen.clear()
+    launch(tiny(tmp_path), "space", settings(minutes=30))
+    assert json.loads(patternhub("status", "--json")[1])["waiting"] == ["run-1"]
+    assert cloud.spaces[REPO]["sleep"] == 30 * 60
+    changes = [request for request in cloud.hub.seen if f"POST /api/spaces/{REPO}" in request]
+    assert changes == [f"POST /api/spaces/{REPO}/sleeptime"]
+
+
 def test_files_rescues_what_is_whole_and_names_what_is_not(
     cloud: FakeCloud, tmp_path: Path
 ) -> None:

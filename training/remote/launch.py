@@ -68,8 +68,10 @@ def launch(
     run.save()  # before it costs: whatever happens now, the run is found again
     known = token()
     if where == "space":
-        if os.environ.get("SPACE_ID") != remote.repo:  # else it is here already
-            space.deploy(api, remote, known)
+        if os.environ.get("SPACE_ID") == remote.repo:
+            space.stay(api, remote)
+            return run
+        space.deploy(api, remote, known)
         space.start(api, remote)
         return run
     run = replace(run, job=_start_job(api, bucket, job, remote, known))

@@ -109,6 +109,23 @@ def start(api: HfApi, remote: Remote) -> None:
     patiently(ask)
 
 
+def stay(api: HfApi, remote: Remote) -> None:
+    """For a run that the Space gives itself: it is deployed, and a restart is only for hardware
+    that it does not have."""
+
+    def ask() -> bool:
+        with asking(f"the Space {remote.repo}"):
+            runtime = api.get_space_runtime(remote.repo)
+            if (runtime.requested_hardware or runtime.hardware) != remote.hardware:
+                return False
+            if remote.hardware not in {FREE_HARDWARE, ZERO_GPU}:
+                api.set_space_sleep_time(remote.repo, int(remote.minutes * 60))
+            return True
+
+    if not patiently(ask):
+        start(api, remote)
+
+
 def rest(api: HfApi, repo: str) -> None:
     """Back to the hardware that costs nothing; a Space that will not is paused.
 
