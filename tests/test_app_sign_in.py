@@ -116,6 +116,7 @@ def test_no_token_reaches_a_page_a_response_a_cookie_or_a_log(
         assert secret.encode() not in everything
 
 
+@pytest.mark.slow
 def test_a_member_who_may_only_read_changes_nothing_and_an_expired_session_is_told_so(
     provider: FakeProvider, address: str
 ) -> None:

@@ -218,7 +218,8 @@ def test_a_vote_that_was_cut_by_a_kill_is_left_out_and_the_next_is_whole(tmp_pat
     vote(votes, "é first")
     vote(votes, "é second")
     data = votes.path.read_bytes()
-    for cut in range(data.index(b"\n") + 1, len(data)):  # in the middle of a character, too
+    character = data.rindex("é".encode())
+    for cut in (data.index(b"\n") + 1, character + 1, character + 9, len(data) - 1):
         votes.path.write_bytes(data[:cut])
         vote(votes, "third")
         assert [kept["question"] for kept in votes.all()][-1] == "third"
@@ -261,6 +262,7 @@ def test_a_stop_in_the_middle_of_a_save_leaves_only_whole_examples(tmp_path: Pat
     assert all("the end" in path.read_text() for path in found)
 
 
+@pytest.mark.slow
 def test_an_adapter_that_does_not_fit_is_refused_in_the_tab_and_the_next_one_answers(
     tiny: Tiny, tmp_path: Path
 ) -> None:
