@@ -81,15 +81,24 @@ class Space:
         self.api = hub()
         self.bucket = Bucket(self.api, self.remote.storage)
 
-    def deploy(self) -> str:
-        """Create or update the Space with its bucket; its address."""
+    def deploy(self, *, hub_repo: str = "") -> str:
+        """Create or update the Space with its bucket; its address.
+
+        Args:
+            hub_repo: A dataset repository with a hub that the page shows; empty: as it was.
+        """
+        from training.remote.client import asking
         from training.remote.launch import token
-        from training.remote.space import deploy
+        from training.remote.space import HUB_VARIABLE, deploy
 
         with as_hub_errors():
             known = token()
             self.bucket.create(private=self.remote.private)
-            return deploy(self.api, self.remote, known)
+            address = deploy(self.api, self.remote, known)
+            if hub_repo:
+                with asking(f"setting up the Space {self.remote.repo}"):
+                    self.api.add_space_variable(self.remote.repo, HUB_VARIABLE, hub_repo)
+            return address
 
     def status(self) -> SpaceStatus:
         """Its stage and hardware, and the runs that wait."""

@@ -95,7 +95,7 @@ def _asked(
         texts: dict[str, str] = dict.fromkeys(order, "")
         answers: dict[str, Answer] = {}
         yield message("Answering ..."), *nothing, None
-        for arm, part in arms.answers(question, order):
+        for arm, part in context.answers(arms, question, order):
             if isinstance(part, str):
                 texts[arm] += part
             else:

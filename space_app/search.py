@@ -38,7 +38,8 @@ element.addEventListener('click', (event) => {
 });
 """
 KEEP_ADDRESS = """(query, ...rest) => {
-  const address = query ? '?' + new URLSearchParams({q: query}) : '.';
+  // An endless question is no address that a server would take.
+  const address = query && query.length <= 2000 ? '?' + new URLSearchParams({q: query}) : '.';
   history.replaceState(null, '', address);
   return [query, ...rest];
 }"""
@@ -89,7 +90,7 @@ def search_tab(context: Context, page: gr.Blocks) -> None:
         hits,
         js=KEEP_ADDRESS,
         show_progress="hidden",
-        api_name="search",
+        api_visibility="private",
         concurrency_limit=8,
         trigger_mode="always_last",
     )
@@ -101,7 +102,7 @@ def search_tab(context: Context, page: gr.Blocks) -> None:
 
     ask.click(
         lambda text: (yield from answered(context, text)), query, answer,
-        show_progress="hidden", api_name="ask", concurrency_limit=8,
+        show_progress="hidden", api_visibility="private", concurrency_limit=8,
     )  # fmt: skip
 
     def open_pattern(event: gr.EventData) -> str:
@@ -185,7 +186,7 @@ def answered(context: Context, question: str) -> Iterator[str]:
     text = ""
     yield message("Answering ...")
     try:
-        for arm, part in context.arms("").answers(question, ["rag"]):
+        for arm, part in context.answers(context.arms(""), question, ["rag"]):
             text = text + part if isinstance(part, str) else text
             yield pane_html(arm, text if isinstance(part, str) else part)
     except HubError as error:

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,7 +64,7 @@ def test_a_space_installs_what_the_project_needs_and_gradio_as_it_asks() -> None
     (gradio,) = needed - given
     assert given <= needed
     version = yaml.safe_load((ROOT / "space_app/README.md").read_text().split("---\n")[1])
-    assert gradio == f"gradio>={version['sdk_version'].rpartition('.')[0]},<7"
+    assert gradio == f"gradio[oauth]>={version['sdk_version'].rpartition('.')[0]},<7"
 
 
 def test_the_same_program_is_the_same_wheel_and_it_runs(tmp_path: Path) -> None:
@@ -86,12 +87,17 @@ def test_the_same_program_is_the_same_wheel_and_it_runs(tmp_path: Path) -> None:
 
 
 def test_a_deployment_sets_up_the_space_and_asks_for_no_hardware(cloud: FakeCloud) -> None:
-    code, printed = patternhub("deploy")
+    code, printed = patternhub("deploy", "--hub-repo", "team/hub")
     assert code == 0, printed
+    wheel = f"pattern_hub-{version('pattern-hub')}-py3-none-any.whl"
+    assert sorted(cloud.hub.files[REPO]) == ["README.md", "app.py", wheel, "requirements.txt"]
     space = cloud.spaces[REPO]
     assert space["hardware"] == "cpu-basic"
     assert set(space["secrets"]) == {"HF_TOKEN", "PATTERNHUB_PASSWORD"}
-    assert space["variables"] == {"PATTERNHUB_BUCKET": BUCKET}
+    assert space["variables"] == {
+        "PATTERNHUB_BUCKET": BUCKET,
+        "PATTERNHUB_HUB_REPO": "team/hub",
+    }
     assert space["volumes"] == [{"type": "bucket", "source": BUCKET, "mountPath": "/data"}]
     assert cloud.hub.private[REPO]
     assert not any(secret in printed for secret in space["secrets"].values())

@@ -155,7 +155,7 @@ def _unsloth(_adapter: Path, out: Path, base: str, made: dict[str, Any]) -> str:
                 "with the index and settings of then"
             )
         names.append(path.name)
-        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
+        rows = [json.loads(line) for line in path.read_bytes().splitlines() if line]
         with (out / path.name).open("w", encoding="utf-8") as file:
             file.writelines(json.dumps(r, ensure_ascii=False) + "\n" for r in _rows(rows, path))
     lora, train, data = config["lora"], config["train"], config["data"]

@@ -21,12 +21,13 @@ def space() -> None:
 @repo_option
 @bucket_option
 @click.option("--public", is_flag=True, help="What is new is private otherwise.")
-def deploy(repo: str, bucket: str, public: bool) -> None:
+@click.option("--hub-repo", default="", metavar="ORG/NAME", help="A dataset with a hub to show.")
+def deploy(repo: str, bucket: str, public: bool, hub_repo: str) -> None:
     """Create the Space or bring it up to date, on free hardware."""
     from hub.remote import Space
 
     found = Space(repo, bucket, private=not public)
-    click.echo(f"{found.deploy()}\n{found.status()}")
+    click.echo(f"{found.deploy(hub_repo=hub_repo)}\n{found.status()}")
 
 
 @space.command()

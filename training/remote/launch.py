@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -29,7 +30,13 @@ ALIVE = {"SCHEDULING", "RUNNING"}
 
 
 def launch(
-    config: Config, where: Where, remote: Remote, *, resume: bool = False, checked: bool = False
+    config: Config,
+    where: Where,
+    remote: Remote,
+    *,
+    name: str = "",
+    resume: bool = False,
+    checked: bool = False,
 ) -> RemoteRun:
     """Start ``config`` on a Space or as a Job; its output folder notes where, and is the run's id.
 
@@ -37,6 +44,7 @@ def launch(
         config: What to train; dataset and output are folders of this machine.
         where: space or job.
         remote: The account, the hardware and the limits.
+        name: What the adapter is to be called, for whoever finds the run in the bucket.
         resume: Go on with a run of this folder that ended before it was done.
         checked: The caller has just tried everything, and all of it passed.
 
@@ -49,7 +57,7 @@ def launch(
     failed = [check for check in checks if not check.passed]
     if failed:
         raise TrainingError("\n".join(str(check) for check in failed))
-    job = describe(config, where, remote, remote.minutes * 60 * MARGIN)
+    job = describe(config, where, remote, remote.minutes * 60 * MARGIN, name=name)
     run = RemoteRun(
         run=job.run,
         folder=config.output,
@@ -68,7 +76,8 @@ def launch(
     run.save()  # before it costs: whatever happens now, the run is found again
     known = token()
     if where == "space":
-        space.deploy(api, remote, known)
+        if os.environ.get("SPACE_ID") != remote.repo:  # else it is here already
+            space.deploy(api, remote, known)
         space.start(api, remote)
         return run
     run = replace(run, job=_start_job(api, bucket, job, remote, known))
