@@ -14,6 +14,18 @@ if TYPE_CHECKING:
 
 SHOWN_LINES = 24  # of a hit; the whole stands on its own page
 LONGEST_LINE = 2000  # characters that are highlighted; a longer line is data
+COPY = """
+element.addEventListener('click', (event) => {
+  const copy = event.target.closest('[data-copy]');
+  if (copy) {
+    const write = (data) => { data.clipboardData.setData('text/plain', copy.dataset.copy);
+                              data.preventDefault(); };
+    document.addEventListener('copy', write, {once: true});
+    document.execCommand('copy');  // navigator.clipboard is not there without https
+    copy.innerText = 'Copied';
+  }
+});
+"""
 _ALIASES = {"plain": "text", "text": "text", "jsx": "jsx", "restructuredtext": "rst"}
 
 
@@ -57,7 +69,7 @@ def card(
         f'<a href="{link}" data-pattern="{html.escape(pattern.id)}">{place}</a></header>'
         f'<ul class="notes">{told}</ul>'
         f"{code_html(pattern.text, pattern.language, lines=lines)}"
-        f'<footer><button type="button" data-copy>Copy</button>'
+        f'<footer><button type="button" data-copy="{html.escape(pattern.text)}">Copy</button>'
         f'<a href="{link}" data-pattern="{html.escape(pattern.id)}">Open, similar and tests</a>'
         "</footer></article>"
     )
@@ -114,6 +126,9 @@ pre.code { overflow-x: auto; padding: 8px; border-radius: 6px; margin: 4px 0;
   font-family: ui-monospace, monospace; font-size: 13px; }
 iframe.report { width: 100%; height: 75vh; border: 1px solid var(--border-color-primary);
   border-radius: 8px; background: white; }
+#map svg { border: 1px solid var(--border-color-primary); border-radius: 8px; }
+#map circle { cursor: pointer; }
+#map .key { display: flex; flex-wrap: wrap; gap: 2px 16px; }
 .message { color: var(--body-text-color); }
 .message[role=alert] { color: var(--error-text-color); font-weight: 600; }
 """

@@ -12,7 +12,8 @@ import gradio as gr
 
 from hub.config import MANIFEST, REPORT
 from hub.errors import HubError
-from space_app.code_view import card, message
+from space_app.code_view import COPY, card, message
+from space_app.search import facts
 
 if TYPE_CHECKING:
     from hub.reporting import Progress
@@ -32,7 +33,8 @@ def dataset_tab(context: Context, page: gr.Blocks, timer: gr.Timer) -> None:
     with gr.Tabs():
         with gr.Tab("Overview"):
             overview = gr.HTML(elem_id="overview")
-        with gr.Tab("Gaps"):
+        with gr.Tab("Gaps") as gaps:
+            _map(context, folder, gaps)
             _gaps(context, folder)
         with gr.Tab("Duplicates"):
             _duplicates(context)
@@ -101,6 +103,39 @@ def overview_html(folder: str) -> str:
     )
 
 
+# A point of the map is a pattern: a click shows it.
+OPEN_POINT = """
+element.addEventListener('click', (event) => {
+  const point = event.target.closest('circle[data-pattern]');
+  if (point) trigger('select', {id: point.dataset.pattern});
+});
+"""
+
+
+def _map(context: Context, folder: gr.Textbox, tab: gr.Tab) -> None:
+    drawn = gr.HTML(js_on_load=OPEN_POINT, elem_id="map")
+    opened = gr.HTML(js_on_load=COPY, elem_id="point")
+
+    def draw(out: str) -> str:
+        try:
+            known = context.knowledge().annotations
+            shown = context.hub.map(out, annotations=known)
+        except HubError as error:
+            return message(str(error), alert=True)
+        return shown if known else message("Categories are being found; the map is grey.") + shown
+
+    def open_point(event: gr.EventData) -> str:
+        try:
+            pattern = context.hub.get(event.id)
+        except HubError as error:
+            return message(str(error), alert=True)
+        return card(pattern, notes=facts(context, pattern))
+
+    private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+    gr.on([tab.select, folder.change], draw, folder, drawn, **private)
+    drawn.select(open_point, None, opened, **private)
+
+
 def _gaps(context: Context, folder: gr.Textbox) -> None:
     with gr.Row():
         find = gr.Button("Find gaps", elem_id="find-gaps")
@@ -147,7 +182,7 @@ def _duplicates(context: Context) -> None:
     table = gr.Dataframe(
         headers=["patterns", "kept", "where", "why"], interactive=False, elem_id="duplicates"
     )
-    members = gr.HTML(elem_id="cluster")
+    members = gr.HTML(js_on_load=COPY, elem_id="cluster")
     found = gr.State([])
 
     def show() -> tuple[Any, Any, str]:
