@@ -54,8 +54,8 @@ def build(context: Context) -> gr.Blocks:
         with gr.Tabs():
             with gr.Tab("Search", id="search"):
                 search_tab(context, page)
-            with gr.Tab("Dataset", id="dataset"):
-                dataset_tab(context, page, timer)
+            with gr.Tab("Dataset", id="dataset") as tab:
+                dataset_tab(context, page, tab, timer)
             if context.worker:
                 with gr.Tab("This Space", id="space"):
                     worker_tab(context.worker, page, timer)
@@ -66,6 +66,23 @@ def build(context: Context) -> gr.Blocks:
             with gr.Tab("Adapters", id="adapters"):
                 adapters_tab(context, page)
     return page
+
+
+def theme() -> gr.themes.Default:
+    """Gradio's default in fonts that every machine has, with contrast that WCAG AA asks for."""
+    red = gr.themes.colors.red
+    return gr.themes.Default(
+        primary_hue="indigo",
+        font=["system-ui", "sans-serif"],
+        font_mono=["ui-monospace", "monospace"],
+    ).set(
+        body_text_color_subdued="*neutral_500",
+        button_primary_background_fill="*primary_600",
+        button_primary_background_fill_hover="*primary_700",
+        button_cancel_background_fill=red.c600,
+        button_cancel_background_fill_hover=red.c700,
+        input_placeholder_color="*neutral_500",
+    )
 
 
 def create_app(context: Context, *, password: str = "") -> FastAPI:
@@ -85,9 +102,7 @@ def create_app(context: Context, *, password: str = "") -> FastAPI:
         build(context),
         path="/",
         auth=("team", password) if password else None,
-        theme=gr.themes.Default(
-            font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
-        ),
+        theme=theme(),
         css=styles(),
         ssr_mode=False,
     )

@@ -108,6 +108,9 @@ def _lexer(language: str) -> Any:
 
 
 _LAYOUT = """
+.block:has(> .html-container > .prose:empty) { display: none; }
+.row > button.lg { align-self: center; }
+.column > button.lg { align-self: flex-start; min-width: 160px !important; }
 .pattern { border: 1px solid var(--border-color-primary); border-radius: 8px; padding: 12px;
   margin: 0 0 12px; background: var(--background-fill-primary); }
 .pattern header { display: flex; flex-wrap: wrap; gap: 4px 12px; align-items: baseline; }
@@ -116,7 +119,7 @@ _LAYOUT = """
   margin: 4px 0; color: var(--body-text-color-subdued); }
 .pattern footer { display: flex; gap: 16px; align-items: center; }
 .pattern button { border: 1px solid var(--border-color-primary); border-radius: 6px;
-  padding: 2px 10px; }
+  padding: 2px 10px; font-size: 13px; font-weight: 500; }
 .pattern a, section a { color: var(--link-text-color); text-decoration: underline; }
 pre.code { overflow-x: auto; padding: 8px; border-radius: 6px; margin: 4px 0;
   background: var(--background-fill-secondary); font-family: ui-monospace, monospace;

@@ -24,8 +24,11 @@ GAPS = 200
 SIDES = ("train", "validation", "test")
 
 
-def dataset_tab(context: Context, page: gr.Blocks, timer: gr.Timer) -> None:
-    """Lay out the tab and wire it; with each tick of ``timer`` it tells of running work."""
+def dataset_tab(context: Context, page: gr.Blocks, tab: gr.Tab, timer: gr.Timer) -> None:
+    """Lay out the tab and wire it; with each tick of ``timer`` it tells of running work.
+
+    What is large is read once ``tab`` is chosen: a page is there without it.
+    """
     with gr.Row(equal_height=True):
         folder = gr.Textbox("", label="Dataset folder", elem_id="dataset", scale=3)
         build = gr.Button("Build", variant="primary", min_width=100, elem_id="build")
@@ -45,7 +48,8 @@ def dataset_tab(context: Context, page: gr.Blocks, timer: gr.Timer) -> None:
     private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     build.click(lambda out: start_build(context, out), folder, job, **private)
     timer.tick(lambda: (job_html(context), context.jobs.finished), None, [job, finished], **private)
-    gr.on([folder.change, finished.change], overview_html, folder, overview, **private)
+    shows = [tab.select, folder.input, finished.change]
+    gr.on(shows, overview_html, folder, overview, **private)
     page.load(lambda: last_dataset(context), None, folder, **private)
 
 
@@ -132,7 +136,7 @@ def _map(context: Context, folder: gr.Textbox, tab: gr.Tab) -> None:
         return card(pattern, notes=facts(context, pattern))
 
     private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-    gr.on([tab.select, folder.change], draw, folder, drawn, **private)
+    gr.on([tab.select, folder.input], draw, folder, drawn, **private)
     drawn.select(open_point, None, opened, **private)
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hub.types import Pattern, SearchResult
-    from space_app.context import Context
+    from space_app.context import Context, Knowledge
 
 ANY = "any"
 SHOWN = 10  # hits
@@ -90,13 +90,13 @@ def search_tab(context: Context, page: gr.Blocks) -> None:
         js=KEEP_ADDRESS,
         show_progress="hidden",
         api_name="search",
-        concurrency_limit=8,
+        queue=False,  # one request instead of three: what is typed is shown at once
         trigger_mode="always_last",
     )
     gr.on([find.click, query.submit], None, None, opened, js="() => ''", api_visibility="private")
     for choice in inputs[1:]:
         choice.change(
-            search, inputs, hits, js=KEEP_ADDRESS, show_progress="hidden",
+            search, inputs, hits, js=KEEP_ADDRESS, show_progress="hidden", queue=False,
             api_visibility="private", trigger_mode="always_last",
         )  # fmt: skip
     # Categories take a while to be found: a page may have been loaded before they were.
@@ -196,8 +196,9 @@ def found_html(
         return message(str(error), alert=True)
     if not hits:
         return message("Nothing matches. Fewer filters or other words may help.")
+    known = context.knowledge()
     return "".join(
-        card(hit.pattern, notes=why(context, query, hit), rank=hit.rank, lines=SHOWN_LINES)
+        card(hit.pattern, notes=why(known, query, hit), rank=hit.rank, lines=SHOWN_LINES)
         for hit in hits
     )
 
@@ -214,7 +215,7 @@ def answered(context: Context, question: str) -> Iterator[str]:
         yield message(str(error), alert=True)
 
 
-def why(context: Context, query: str, hit: SearchResult) -> list[str]:
+def why(known: Knowledge, query: str, hit: SearchResult) -> list[str]:
     """What speaks for a hit: words it shares with the question, and what is known of it."""
     from hub.words import split_words
 
@@ -223,7 +224,7 @@ def why(context: Context, query: str, hit: SearchResult) -> list[str]:
     shared = [w for w in dict.fromkeys(split_words(query.lower())) if len(w) > 2 and w in words]
     notes = [p.language, p.kind]
     notes.append(f"shares the words {', '.join(shared[:6])}" if shared else "alike in meaning")
-    found = context.knowledge().annotations.get(p.id)
+    found = known.annotations.get(p.id)
     if found:
         notes += [found.category, f"quality {found.quality:.2f}", *found.technologies[:3]]
     return notes
