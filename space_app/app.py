@@ -8,6 +8,7 @@ A page loads nothing from another host, and a policy that browsers enforce says 
 
 from __future__ import annotations
 
+import functools
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,21 +51,33 @@ def build(context: Context) -> gr.Blocks:
     """The page."""
     with gr.Blocks(title="Pattern Hub", analytics_enabled=False) as page:
         gr.Markdown("# Pattern Hub")
-        timer = gr.Timer(POLL)
+        timer = gr.Timer(POLL, active=False)
+        watching, other = [], []  # tabs; what nobody looks at is not asked for each second
         with gr.Tabs():
-            with gr.Tab("Search", id="search"):
+            with gr.Tab("Search", id="search") as tab:
+                other.append(tab)
                 search_tab(context, page)
             with gr.Tab("Dataset", id="dataset") as tab:
+                watching.append(tab)
                 dataset_tab(context, page, tab, timer)
             if context.worker:
-                with gr.Tab("This Space", id="space"):
+                with gr.Tab("This Space", id="space") as tab:
+                    watching.append(tab)
                     worker_tab(context.worker, page, timer)
-            with gr.Tab("Train", id="train"):
+            with gr.Tab("Train", id="train") as tab:
+                watching.append(tab)
                 train_tab(context, page, timer)
-            with gr.Tab("Compare", id="compare"):
+            with gr.Tab("Compare", id="compare") as tab:
+                other.append(tab)
                 compare_tab(context, page)
-            with gr.Tab("Adapters", id="adapters"):
+            with gr.Tab("Adapters", id="adapters") as tab:
+                other.append(tab)
                 adapters_tab(context, page)
+        for tabs, active in ((watching, True), (other, False)):
+            gr.on(
+                [tab.select for tab in tabs], functools.partial(gr.Timer, active=active), None,
+                timer, show_progress="hidden", api_visibility="private",
+            )  # fmt: skip
     return page
 
 
