@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from hub.answering.arms import Arms
     from hub.answering.retriever import PatternRetriever
     from hub.config import Mode, Tier
-    from hub.curate.annotate import AnnotateReport
+    from hub.curate.annotate import AnnotateReport, Annotation
     from hub.curate.duplicates import DuplicatesReport
     from hub.curate.gaps import Gap
     from hub.curate.rules import Finding
@@ -371,6 +371,27 @@ class Hub:
                 self.workspace, retriever, folder, progress=progress or silent
             )
         )
+
+    def map(
+        self,
+        dataset: str | Path | None = None,
+        *,
+        annotations: Mapping[str, Annotation] | None = None,
+    ) -> str:
+        """Where the patterns lie and which of them a dataset shows, as HTML with a drawing in it.
+
+        Args:
+            dataset: A folder that was built; by default what was built last.
+            annotations: As :meth:`annotate` found them before; by default they are found now.
+
+        Raises:
+            HubError: fewer than three patterns are indexed, or there is no such dataset.
+        """
+        from hub.augmenting import map_of
+
+        folder = self._dataset(dataset)
+        known = self.annotate().annotations if annotations is None else annotations
+        return self._read(lambda retriever: map_of(retriever, folder, known))
 
     def augment(
         self,
