@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from hub.answering.arms import Arms
     from hub.answering.retriever import PatternRetriever
     from hub.config import Mode, Tier
-    from hub.curate.annotate import AnnotateReport
+    from hub.curate.annotate import AnnotateReport, Annotation
     from hub.curate.duplicates import DuplicatesReport
     from hub.curate.gaps import Gap
     from hub.curate.rules import Finding
@@ -372,6 +372,27 @@ class Hub:
             )
         )
 
+    def map(
+        self,
+        dataset: str | Path | None = None,
+        *,
+        annotations: Mapping[str, Annotation] | None = None,
+    ) -> str:
+        """Where the patterns lie and which of them a dataset shows, as HTML with a drawing in it.
+
+        Args:
+            dataset: A folder that was built; by default what was built last.
+            annotations: As :meth:`annotate` found them before; by default they are found now.
+
+        Raises:
+            HubError: fewer than three patterns are indexed, or there is no such dataset.
+        """
+        from hub.augmenting import map_of
+
+        folder = self._dataset(dataset)
+        known = self.annotate().annotations if annotations is None else annotations
+        return self._read(lambda retriever: map_of(retriever, folder, known))
+
     def augment(
         self,
         *,
@@ -604,7 +625,8 @@ class Hub:
     def push_adapters(
         self, reference: str = "", *, repository: str = "", private: bool = True
     ) -> PushReport:
-        """Send the adapters that wait, or one, to a repository on the Hugging Face Hub.
+        """Send the adapters that wait, or one, to a repository on the Hugging Face Hub; with all
+        adapters go the newest checkpoints of runs here that have not ended well.
 
         Args:
             reference: Only this adapter; empty: all that were not sent there.
@@ -617,9 +639,11 @@ class Hub:
         """
         from hub.serving.pushing import push
 
-        return push(
-            self.adapters, self._repository(repository), reference=reference, private=private
-        )
+        repository = self._repository(repository)
+        report = push(self.adapters, repository, reference=reference, private=private)
+        if not reference:
+            report.checkpoints.extend(self._runs().push(repository, private=private))
+        return report
 
     def verify_adapters(
         self, reference: str = "", *, remote: bool = False, repository: str = ""

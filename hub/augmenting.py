@@ -17,16 +17,18 @@ from hub.dataset.checks import Screen
 from hub.dataset.filling import Stock, Taught, fill
 from hub.dataset.generating import GENERATED, generate
 from hub.dataset.remembered import digest
+from hub.dataset.report import LEAST, pattern_map
 from hub.dataset.split import SIDES
 from hub.dataset.tasks import TASKS, Material
 from hub.dataset.varying import VARIANTS, read_variants, vary
 from hub.errors import HubError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from hub.building import Curated
+    from hub.curate.annotate import Annotation
     from hub.curate.gaps import Gap, Made
     from hub.dataset.filling import Filled
     from hub.dataset.generating import GenerateReport
@@ -44,6 +46,15 @@ def find_gaps_in(
     patterns, vectors = read_patterns(retriever)
     found = curated(workspace, patterns, vectors, progress)
     return _gaps(workspace, patterns, vectors, found, made_of(dataset))
+
+
+def map_of(retriever: Retriever, dataset: Path, annotations: Mapping[str, Annotation]) -> str:
+    """See :meth:`hub.api.Hub.map`."""
+    covered = {id_ for each in made_of(dataset) for id_ in each.patterns}
+    patterns, vectors, _ = retriever.with_vectors()
+    if len(patterns) < LEAST:
+        raise HubError(f"{len(patterns)} patterns make no map: index more code")
+    return pattern_map(patterns, annotations, covered, vectors)
 
 
 def _gaps(

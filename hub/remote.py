@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,8 @@ from hub.errors import HubError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from hub.serving.registry import Registry
 
 SETTINGS = "adapter_config.json"
 
@@ -35,11 +37,15 @@ class SpaceStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundAdapter:
-    """An adapter elsewhere: where, what is wrong with it, and where it is here once rescued."""
+    """An adapter elsewhere: where, what is wrong with it, and where it is here once rescued.
+
+    ``reference`` is what the registry calls it then.
+    """
 
     place: str
     problems: list[str]
     folder: str = ""
+    reference: str = ""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -47,7 +53,18 @@ class FoundAdapter:
     def __str__(self) -> str:
         if self.problems:
             return f"{self.place}: not whole: {'; '.join(self.problems)}"
-        return f"{self.place}: whole" + (f", now in {self.folder}" if self.folder else "")
+        here = f", now in {self.folder}" if self.folder else ""
+        return f"{self.place}: whole{here}" + (f" as {self.reference}" if self.reference else "")
+
+    def registered(self, registry: Registry, name: str) -> FoundAdapter:
+        """The same, taken into the registry where it was rescued."""
+        if not self.folder:
+            return self
+        try:
+            taken = registry.take(Path(self.folder), name=name)
+        except HubError as error:
+            return replace(self, problems=[str(error)])
+        return replace(self, reference=taken.reference)
 
 
 class Space:

@@ -63,6 +63,11 @@ class Runs:
         self.folder = folder
         self.settings = settings
 
+    @property
+    def adapter_name(self) -> str:
+        """What adapters are called here: as hub.toml says, else as the hub's folder."""
+        return self.settings.name or _plain(self.folder.parents[1].name)
+
     def but(self, **settings: Any) -> Runs:
         """The same runs, with other settings for those that are started now.
 
@@ -137,6 +142,7 @@ class Runs:
         name: str = "",
         preset: str = "",
         where: Literal["local"] | Where = "local",
+        checked: bool = False,
     ) -> Run:
         """Start a run in the background, as :meth:`config` made it.
 
@@ -145,6 +151,7 @@ class Runs:
             name: Of the adapter; by default hub.toml's, or the hub's folder's.
             preset: What the run is called after, and listed with.
             where: local, or on Hugging Face as hub.toml says: space or job.
+            checked: :meth:`preflight` has just passed; else a launch tries all of it once more.
 
         Raises:
             HubError: its folder cannot be written, no adapter can be called so, or the Hub refuses.
@@ -154,7 +161,7 @@ class Runs:
         from hub.serving.registry import check_name
 
         preset = Path(preset or self.settings.preset).stem
-        name = name or self.settings.name or _plain(self.folder.parents[1].name)
+        name = name or self.adapter_name
         check_name(name)  # before hours of training, not after them
         try:
             folder = self._new_folder(preset)
@@ -165,7 +172,7 @@ class Runs:
             if where == "local":
                 self._launch(folder)
             else:
-                self._launch_remote(config, folder, where)
+                self._launch_remote(config, folder, where, checked=checked)
         except OSError as error:
             raise HubError(f"{self.folder} cannot be written: {error}") from error
         return self.get(folder.name)
@@ -342,7 +349,13 @@ class Runs:
         )
 
     def _launch_remote(
-        self, config: Config, folder: Path, where: Where, *, resume: bool = False
+        self,
+        config: Config,
+        folder: Path,
+        where: Where,
+        *,
+        resume: bool = False,
+        checked: bool = False,
     ) -> None:
         """Start it on Hugging Face; a folder that notes nothing of that is no run."""
         from training.remote import launch
@@ -351,7 +364,7 @@ class Runs:
         with _as_hub_errors():
             try:
                 name = record_of(folder).name
-                launch(config, where, self._remote(), name=name, resume=resume)
+                launch(config, where, self._remote(), name=name, resume=resume, checked=checked)
             finally:
                 if not (folder / FILE).exists():
                     shutil.rmtree(folder)
@@ -370,8 +383,28 @@ class Runs:
             if stopping:
                 _note_asked(folder)
 
+    def push(self, repository: str, *, private: bool = True) -> Sequence[str]:
+        """Send the newest checkpoint of each run here that has not ended well, where it is not
+        there yet; the ids of those runs. One that goes on sends its own.
+
+        Raises:
+            HubError: the Hub refuses or is not there.
+        """
+        from training.remote.pushing import push_newest
+        from training.remote.run import FILE
+
+        sent = []
+        for run in reversed(self.list()):
+            if run.state in ("running", "done") or (run.folder / FILE).exists():
+                continue
+            with _as_hub_errors():
+                if push_newest(run.folder, repository, private=private):
+                    sent.append(run.id)
+        return sent
+
     def _launch(self, folder: Path, *options: str) -> None:
-        self._spawn(folder, "training", str(folder / "config.yaml"), *options)
+        push = ("--push-to", self.settings.repo) if self.settings.repo else ()
+        self._spawn(folder, "training", str(folder / "config.yaml"), *push, *options)
 
     def _spawn(self, folder: Path, program: str, *arguments: str) -> None:
         """A program in a session of its own, noted before it can note itself."""

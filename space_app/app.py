@@ -36,15 +36,6 @@ if TYPE_CHECKING:
     from space_app.sign_in import Provider
 
 POLL = 1.0  # seconds between two looks at what runs
-SHARED: dict[str, Any] = {
-    "theme": gr.themes.Default(
-        font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
-    ),
-    "css": styles(),
-    "ssr_mode": False,
-    "max_file_size": "1mb",  # no form takes a file
-    "run_history": False,  # what was asked stays out of the browser's storage
-}
 LOCAL = frozenset({"127.0.0.1", "localhost", "::1"})
 POLICY = "; ".join(
     (
@@ -59,6 +50,32 @@ POLICY = "; ".join(
 )
 
 
+def theme() -> gr.themes.Default:
+    """Gradio's default in fonts that every machine has, with contrast that WCAG AA asks for."""
+    red = gr.themes.colors.red
+    return gr.themes.Default(
+        primary_hue="indigo",
+        font=["system-ui", "sans-serif"],
+        font_mono=["ui-monospace", "monospace"],
+    ).set(
+        body_text_color_subdued="*neutral_500",
+        button_primary_background_fill="*primary_600",
+        button_primary_background_fill_hover="*primary_700",
+        button_cancel_background_fill=red.c600,
+        button_cancel_background_fill_hover=red.c700,
+        input_placeholder_color="*neutral_500",
+    )
+
+
+SHARED: dict[str, Any] = {
+    "theme": theme(),
+    "css": styles(),
+    "ssr_mode": False,
+    "max_file_size": "1mb",  # no form takes a file
+    "run_history": False,  # what was asked stays out of the browser's storage
+}
+
+
 def build(context: Context, provider: Provider | None = None) -> gr.Blocks:
     """The page; with ``provider`` people can sign out."""
     with gr.Blocks(title="Pattern Hub", analytics_enabled=False) as page:
@@ -68,21 +85,33 @@ def build(context: Context, provider: Provider | None = None) -> gr.Blocks:
             gr.HTML(f'<a href="{LOGOUT}">Sign out</a>')
         for note in context.notes:
             gr.HTML(message(note, alert=True))
-        timer = gr.Timer(POLL)
+        timer = gr.Timer(POLL, active=False)
+        watching, other = [], []  # tabs; what nobody looks at is not asked for each second
         with gr.Tabs():
-            with gr.Tab("Search", id="search"):
+            with gr.Tab("Search", id="search") as tab:
+                other.append(tab)
                 search_tab(context, page)
-            with gr.Tab("Dataset", id="dataset"):
-                dataset_tab(context, page, timer)
+            with gr.Tab("Dataset", id="dataset") as tab:
+                watching.append(tab)
+                dataset_tab(context, page, tab, timer)
             if context.worker:
-                with gr.Tab("This Space", id="space"):
+                with gr.Tab("This Space", id="space") as tab:
+                    watching.append(tab)
                     worker_tab(context.worker, page, timer)
-            with gr.Tab("Train", id="train"):
+            with gr.Tab("Train", id="train") as tab:
+                watching.append(tab)
                 train_tab(context, page, timer)
-            with gr.Tab("Compare", id="compare"):
+            with gr.Tab("Compare", id="compare") as tab:
+                other.append(tab)
                 compare_tab(context, page)
-            with gr.Tab("Adapters", id="adapters"):
+            with gr.Tab("Adapters", id="adapters") as tab:
+                other.append(tab)
                 adapters_tab(context, page)
+        for tabs, active in ((watching, True), (other, False)):
+            gr.on(
+                [tab.select for tab in tabs], functools.partial(gr.Timer, active=active), None,
+                timer, show_progress="hidden", api_visibility="private",
+            )  # fmt: skip
     return page
 
 

@@ -14,6 +14,18 @@ if TYPE_CHECKING:
 
 SHOWN_LINES = 24  # of a hit; the whole stands on its own page
 LONGEST_LINE = 2000  # characters that are highlighted; a longer line is data
+COPY = """
+element.addEventListener('click', (event) => {
+  const copy = event.target.closest('[data-copy]');
+  if (copy) {
+    const write = (data) => { data.clipboardData.setData('text/plain', copy.dataset.copy);
+                              data.preventDefault(); };
+    document.addEventListener('copy', write, {once: true});
+    document.execCommand('copy');  // navigator.clipboard is not there without https
+    copy.innerText = 'Copied';
+  }
+});
+"""
 _ALIASES = {"plain": "text", "text": "text", "jsx": "jsx", "restructuredtext": "rst"}
 
 
@@ -57,7 +69,7 @@ def card(
         f'<a href="{link}" data-pattern="{html.escape(pattern.id)}">{place}</a></header>'
         f'<ul class="notes">{told}</ul>'
         f"{code_html(pattern.text, pattern.language, lines=lines)}"
-        f'<footer><button type="button" data-copy>Copy</button>'
+        f'<footer><button type="button" data-copy="{html.escape(pattern.text)}">Copy</button>'
         f'<a href="{link}" data-pattern="{html.escape(pattern.id)}">Open, similar and tests</a>'
         "</footer></article>"
     )
@@ -96,6 +108,9 @@ def _lexer(language: str) -> Any:
 
 
 _LAYOUT = """
+.block:has(> .html-container > .prose:empty) { display: none; }
+.row > button.lg { align-self: center; }
+.column > button.lg { align-self: flex-start; min-width: 160px !important; }
 .pattern { border: 1px solid var(--border-color-primary); border-radius: 8px; padding: 12px;
   margin: 0 0 12px; background: var(--background-fill-primary); }
 .pattern header { display: flex; flex-wrap: wrap; gap: 4px 12px; align-items: baseline; }
@@ -104,7 +119,7 @@ _LAYOUT = """
   margin: 4px 0; color: var(--body-text-color-subdued); }
 .pattern footer { display: flex; gap: 16px; align-items: center; }
 .pattern button { border: 1px solid var(--border-color-primary); border-radius: 6px;
-  padding: 2px 10px; }
+  padding: 2px 10px; font-size: 13px; font-weight: 500; }
 .pattern a, section a { color: var(--link-text-color); text-decoration: underline; }
 pre.code { overflow-x: auto; padding: 8px; border-radius: 6px; margin: 4px 0;
   background: var(--background-fill-secondary); font-family: ui-monospace, monospace;
@@ -114,6 +129,9 @@ pre.code { overflow-x: auto; padding: 8px; border-radius: 6px; margin: 4px 0;
   font-family: ui-monospace, monospace; font-size: 13px; }
 iframe.report { width: 100%; height: 75vh; border: 1px solid var(--border-color-primary);
   border-radius: 8px; background: white; }
+#map svg { border: 1px solid var(--border-color-primary); border-radius: 8px; }
+#map circle { cursor: pointer; }
+#map .key { display: flex; flex-wrap: wrap; gap: 2px 16px; }
 .message { color: var(--body-text-color); }
 .message[role=alert] { color: var(--error-text-color); font-weight: 600; }
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from hub.answering.records import Answer
     from space_app.context import Context
 
+FRAME = 0.1  # seconds between two drawings of the panes, however fast arms answer
 PEOPLE = 20  # who may be answered at the same time
 LABELS = ("A", "B", "C", "D")  # of arms whose names are hidden
 NO_ADAPTER = "none"
@@ -95,13 +97,17 @@ def _asked(
         texts: dict[str, str] = dict.fromkeys(order, "")
         answers: dict[str, Answer] = {}
         yield message("Answering ..."), *nothing, None
+        drawn = 0.0
         for arm, part in context.answers(arms, question, order):
             if isinstance(part, str):
                 texts[arm] += part
             else:
                 answers[arm] = part
-            shown = _panes(texts | answers, order, named=not blind)
-            yield message("Answering ..."), *shown, *(gr.skip(),) * 3
+            if time.monotonic() - drawn > FRAME:
+                drawn = time.monotonic()
+                shown = _panes(texts | answers, order, named=not blind)
+                yield message("Answering ..."), *shown, *(gr.skip(),) * 3
+        shown = _panes(texts | answers, order, named=not blind)
     except HubError as error:
         yield message(str(error), alert=True), *nothing, None
         return

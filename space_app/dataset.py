@@ -12,7 +12,8 @@ import gradio as gr
 
 from hub.config import MANIFEST, REPORT
 from hub.errors import HubError
-from space_app.code_view import card, message
+from space_app.code_view import COPY, card, message
+from space_app.search import facts
 from space_app.sign_in import members_only
 
 if TYPE_CHECKING:
@@ -26,8 +27,11 @@ LONGEST = 200_000  # characters of a text that a form shows
 SIDES = ("train", "validation", "test")
 
 
-def dataset_tab(context: Context, page: gr.Blocks, timer: gr.Timer) -> None:
-    """Lay out the tab and wire it; with each tick of ``timer`` it tells of running work."""
+def dataset_tab(context: Context, page: gr.Blocks, tab: gr.Tab, timer: gr.Timer) -> None:
+    """Lay out the tab and wire it; with each tick of ``timer`` it tells of running work.
+
+    What is large is read once ``tab`` is chosen: a page is there without it.
+    """
     with gr.Row(equal_height=True):
         folder = gr.Textbox("", label="Dataset folder", elem_id="dataset", scale=3)
         build = gr.Button("Build", variant="primary", min_width=100, elem_id="build")
@@ -35,7 +39,8 @@ def dataset_tab(context: Context, page: gr.Blocks, timer: gr.Timer) -> None:
     with gr.Tabs():
         with gr.Tab("Overview"):
             overview = gr.HTML(elem_id="overview")
-        with gr.Tab("Gaps"):
+        with gr.Tab("Gaps") as gaps:
+            _map(context, folder, gaps)
             _gaps(context, folder)
         with gr.Tab("Duplicates"):
             _duplicates(context)
@@ -46,7 +51,8 @@ def dataset_tab(context: Context, page: gr.Blocks, timer: gr.Timer) -> None:
     private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     build.click(members_only(lambda out: start_build(context, out)), folder, job, **private)
     timer.tick(lambda: (job_html(context), context.jobs.finished), None, [job, finished], **private)
-    gr.on([folder.change, finished.change], overview_html, folder, overview, **private)
+    shows = [tab.select, folder.input, finished.change]
+    gr.on(shows, overview_html, folder, overview, **private)
     page.load(lambda: last_dataset(context), None, folder, **private)
 
 
@@ -107,6 +113,39 @@ def overview_html(folder: str) -> str:
     )
 
 
+# A point of the map is a pattern: a click shows it.
+OPEN_POINT = """
+element.addEventListener('click', (event) => {
+  const point = event.target.closest('circle[data-pattern]');
+  if (point) trigger('select', {id: point.dataset.pattern});
+});
+"""
+
+
+def _map(context: Context, folder: gr.Textbox, tab: gr.Tab) -> None:
+    drawn = gr.HTML(js_on_load=OPEN_POINT, elem_id="map")
+    opened = gr.HTML(js_on_load=COPY, elem_id="point")
+
+    def draw(out: str) -> str:
+        try:
+            known = context.knowledge().annotations
+            shown = context.hub.map(out, annotations=known)
+        except HubError as error:
+            return message(str(error), alert=True)
+        return shown if known else message("Categories are being found; the map is grey.") + shown
+
+    def open_point(event: gr.EventData) -> str:
+        try:
+            pattern = context.hub.get(event.id)
+        except HubError as error:
+            return message(str(error), alert=True)
+        return card(pattern, notes=facts(context, pattern))
+
+    private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+    gr.on([tab.select, folder.input], draw, folder, drawn, **private)
+    drawn.select(open_point, None, opened, **private)
+
+
 def _gaps(context: Context, folder: gr.Textbox) -> None:
     with gr.Row():
         find = gr.Button("Find gaps", elem_id="find-gaps")
@@ -153,7 +192,7 @@ def _duplicates(context: Context) -> None:
     table = gr.Dataframe(
         headers=["patterns", "kept", "where", "why"], interactive=False, elem_id="duplicates"
     )
-    members = gr.HTML(elem_id="cluster")
+    members = gr.HTML(js_on_load=COPY, elem_id="cluster")
     found = gr.State([])
 
     def show() -> tuple[Any, Any, str]:

@@ -8,27 +8,24 @@ import gradio as gr
 
 from hub.errors import HubError
 from space_app.answers import pane_html
-from space_app.code_view import SHOWN_LINES, card, links, message
+from space_app.code_view import COPY, SHOWN_LINES, card, links, message
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hub.types import Pattern, SearchResult
-    from space_app.context import Context
+    from space_app.context import Context, Knowledge
 
 ANY = "any"
 SHOWN = 10  # hits
 SIMILAR = 5
 # Links to patterns open in place, and the address says what is shown: it can be sent to others.
-OPEN_IN_PLACE = """
+OPEN_IN_PLACE = (
+    COPY
+    + """
 element.addEventListener('click', (event) => {
-  const copy = event.target.closest('[data-copy]');
-  if (copy) {
-    navigator.clipboard.writeText(copy.closest('article').querySelector('code').innerText);
-    copy.innerText = 'Copied';
-    return;
-  }
   const link = event.target.closest('a[data-pattern]');
+  window.onpopstate = () => location.reload();
   if (link && !event.ctrlKey && !event.metaKey && !event.shiftKey) {
     event.preventDefault();
     history.pushState(null, '', link.getAttribute('href'));
@@ -37,11 +34,14 @@ element.addEventListener('click', (event) => {
   }
 });
 """
-KEEP_ADDRESS = """(query, ...rest) => {
+)
+KEEP_ADDRESS = """(...values) => {
+  const names = ['q', 'source', 'language', 'kind', 'category', 'quality', 'path'];
+  const given = names.map((name, at) => [name, values[at]]);
   // An endless question is no address that a server would take.
-  const address = query && query.length <= 2000 ? '?' + new URLSearchParams({q: query}) : '.';
-  history.replaceState(null, '', address);
-  return [query, ...rest];
+  const set = given.filter(([, value]) => value && value !== 'any' && `${value}`.length <= 2000);
+  history.replaceState(null, '', set.length ? '?' + new URLSearchParams(set) : '.');
+  return values;
 }"""
 
 
@@ -91,14 +91,20 @@ def search_tab(context: Context, page: gr.Blocks) -> None:
         js=KEEP_ADDRESS,
         show_progress="hidden",
         api_visibility="private",
-        concurrency_limit=8,
+        queue=False,  # one request instead of three: what is typed is shown at once
         trigger_mode="always_last",
     )
+    gr.on([find.click, query.submit], None, None, opened, js="() => ''", api_visibility="private")
     for choice in inputs[1:]:
         choice.change(
-            search, inputs, hits, show_progress="hidden", api_visibility="private",
-            trigger_mode="always_last",
+            search, inputs, hits, js=KEEP_ADDRESS, show_progress="hidden", queue=False,
+            api_visibility="private", trigger_mode="always_last",
         )  # fmt: skip
+    # Categories take a while to be found: a page may have been loaded before they were.
+    category.focus(
+        lambda: gr.Dropdown(choices=[ANY, *choices(context).get("category", [])]), None, category,
+        show_progress="hidden", api_visibility="private",
+    )  # fmt: skip
 
     ask.click(
         lambda text: (yield from answered(context, text)), query, answer,
@@ -115,24 +121,40 @@ def search_tab(context: Context, page: gr.Blocks) -> None:
         """Fill the filters, and show what the address asks for."""
         asked = dict(request.query_params)
         values = choices(context)
-        text, wanted = asked.get("q", ""), asked.get("pattern", "")
-        return (
-            text,
-            *(gr.Dropdown(choices=[ANY, *values.get(name, [])]) for name in FILTERS),
-            found_html(context, text) if text else welcome(context),
-            pattern_html(context, wanted) if wanted else "",
-        )
+        text, wanted, path = (asked.get(name, "") for name in ("q", "pattern", "path"))
+        chosen = {name: asked.get(name, ANY) for name in FILTERS}
+        quality = _share(asked.get("quality", ""))
+        fields = [
+            gr.Dropdown(choices=_distinct([ANY, *values.get(name, []), value]), value=value)
+            for name, value in chosen.items()
+        ]
+        source, language, kind, category = chosen.values()
+        shown = search(text, source, language, kind, category, quality, path)
+        opened = pattern_html(context, wanted) if wanted else ""
+        return text, *fields, quality, path, shown, opened
 
     page.load(
         load,
         None,
-        [query, source, language, kind, category, hits, opened],
+        [*inputs, hits, opened],
         api_visibility="private",
         show_progress="hidden",
     )
 
 
 FILTERS = ("source", "language", "kind", "category")
+
+
+def _distinct(names: list[str]) -> list[str]:
+    return list(dict.fromkeys(names))
+
+
+def _share(text: str) -> float:
+    """A number from 0 to 1 of an address that anybody may have written; else 0."""
+    try:
+        return min(max(float(text), 0.0), 1.0)
+    except ValueError:
+        return 0.0
 
 
 def choices(context: Context) -> dict[str, list[str]]:
@@ -175,8 +197,9 @@ def found_html(
         return message(str(error), alert=True)
     if not hits:
         return message("Nothing matches. Fewer filters or other words may help.")
+    known = context.knowledge()
     return "".join(
-        card(hit.pattern, notes=why(context, query, hit), rank=hit.rank, lines=SHOWN_LINES)
+        card(hit.pattern, notes=why(known, query, hit), rank=hit.rank, lines=SHOWN_LINES)
         for hit in hits
     )
 
@@ -193,7 +216,7 @@ def answered(context: Context, question: str) -> Iterator[str]:
         yield message(str(error), alert=True)
 
 
-def why(context: Context, query: str, hit: SearchResult) -> list[str]:
+def why(known: Knowledge, query: str, hit: SearchResult) -> list[str]:
     """What speaks for a hit: words it shares with the question, and what is known of it."""
     from hub.words import split_words
 
@@ -202,7 +225,7 @@ def why(context: Context, query: str, hit: SearchResult) -> list[str]:
     shared = [w for w in dict.fromkeys(split_words(query.lower())) if len(w) > 2 and w in words]
     notes = [p.language, p.kind]
     notes.append(f"shares the words {', '.join(shared[:6])}" if shared else "alike in meaning")
-    found = context.knowledge().annotations.get(p.id)
+    found = known.annotations.get(p.id)
     if found:
         notes += [found.category, f"quality {found.quality:.2f}", *found.technologies[:3]]
     return notes

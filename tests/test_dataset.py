@@ -166,6 +166,19 @@ def test_the_card_and_the_report_say_what_is_there(indexed: Hub, tmp_path: Path)
     assert set(manifest["files"]) >= {"train.jsonl", "alpaca/train.jsonl", "report.html"}
 
 
+def test_the_map_shows_every_pattern_and_fills_those_that_examples_are_made_of(
+    indexed: Hub, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    indexed.build_dataset(out)
+    drawn = re.findall(r'<circle [^>]*fill="([^"]+)"[^>]*data-pattern="(\w+)"', indexed.map(out))
+    rows = [row for path in out.glob("*.jsonl") for row in rows_of(out, path.stem)]
+    shown = {id_ for row in rows for id_ in row["provenance"]["patterns"]}
+    assert shown
+    assert {id_ for _, id_ in drawn} == {p.id for p in indexed.annotate().patterns}
+    assert {id_ for fill, id_ in drawn if fill != "none"} == shown
+
+
 def test_a_build_is_the_same_in_every_process(indexed: Hub, tmp_path: Path) -> None:
     script = driver(tmp_path)
     outs = []

@@ -411,7 +411,7 @@ def test_a_transformer_that_cannot_take_lora_is_named(
 
 def test_trained_static_vectors_rank_better(tmp_path: Path) -> None:
     base = MiniLMEncoder(packaged_folder())
-    start = StaticEncoder(base)
+    start = StaticEncoder(base, Tuned.from_folder(SHIPPED))
     recipe = StaticRecipe(epochs=6, batch=5)
     table = tune_static(start.table, start.tokenizer.to_str(), learnable(8), recipe)
     assert table.shape == start.table.shape

@@ -103,13 +103,28 @@ def base_of(config: Config) -> tuple[Any, Any]:
     try:
         architecture = AutoConfig.from_pretrained(config.base, revision=config.revision or None)
     except (OSError, ValueError) as error:
-        raise TrainingError(f"the base {config.base!r}: {str(error).splitlines()[0]}") from error
+        raise TrainingError(
+            f"the base {config.base!r} has an architecture that cannot be read: "
+            f"{str(error).strip().splitlines()[0]} Name another base, or update transformers"
+        ) from error
     if architecture.model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
         raise TrainingError(
             f"the base {config.base!r} is a {architecture.model_type}, which is no causal language "
             "model that transformers knows: name another base"
         )
+    method = _quantised_by(architecture)
+    if config.quantization and method not in ("", "bitsandbytes"):
+        raise TrainingError(
+            f"the base {config.base!r} is quantised by {method} already and cannot be quantised "
+            "again: set quantization = null, or name the base that it was made from"
+        )
     return tokenizer, architecture
+
+
+def _quantised_by(architecture: Any) -> str:
+    """The method by which a base's stored weights are quantised; empty: they are not."""
+    stored = getattr(architecture, "quantization_config", None)
+    return str((stored or {}).get("quant_method") or ("another method" if stored else ""))
 
 
 def _memory(needed: Memory) -> Check:

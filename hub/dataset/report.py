@@ -14,11 +14,13 @@ import numpy as np
 from hub.page import BLUE, document, table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
+    from hub.curate.annotate import Annotation
     from hub.dataset.build import BuildReport, Ingredients
-    from hub.types import Example, Vectors
+    from hub.types import Example, Pattern, Vectors
 
+LEAST = 3  # patterns that make a map
 POINTS = 4000  # on the map: more are a blot
 WIDTH, HEIGHT = 900, 560
 BINS = 24
@@ -63,8 +65,10 @@ def page(
         "<h2>Largest groups of patterns that resemble each other</h2>",
         _clusters(ingredients),
     ]
-    if vectors is not None and len(vectors) > 2:
-        parts += ["<h2>Map of patterns and examples</h2>", _map(ingredients, examples, vectors)]
+    if vectors is not None and len(vectors) >= LEAST:
+        covered = {id_ for example in examples for id_ in example.patterns}
+        shown = pattern_map(ingredients.patterns, ingredients.annotations, covered, vectors)
+        parts += ["<h2>Map of patterns and examples</h2>", shown]
     return document(title, parts)
 
 
@@ -175,8 +179,20 @@ def _clusters(ingredients: Ingredients) -> str:
     )
 
 
-def _map(ingredients: Ingredients, examples: Iterable[Example], vectors: Vectors) -> str:
-    """The first two principal components: filled where an example was made of the pattern."""
+def pattern_map(
+    patterns: Sequence[Pattern],
+    annotations: Mapping[str, Annotation],
+    covered: Collection[str],
+    vectors: Vectors,
+) -> str:
+    """The first two principal components as SVG: filled where an example was made of the pattern.
+
+    Args:
+        patterns: All that are indexed, :data:`LEAST` or more.
+        annotations: Of the patterns, by id, as far as they are known.
+        covered: The ids of those that an example was made of.
+        vectors: Of the patterns, shape (patterns, dimension), in their order.
+    """
     step = -(-len(vectors) // POINTS)
     rows = range(0, len(vectors), step)
     chosen = vectors[::step].astype(np.float64)
@@ -186,30 +202,29 @@ def _map(ingredients: Ingredients, examples: Iterable[Example], vectors: Vectors
     flat *= np.sign(flat[np.abs(flat).argmax(axis=0), [0, 1]])  # eigenvectors have no sign
     low, high = np.quantile(flat, [0.005, 0.995], axis=0)
     at = np.clip((flat - low) / np.maximum(high - low, 1e-9), 0, 1)
-    covered = {id_ for example in examples for id_ in example.patterns}
-    categories = Counter(
-        known.category for p in ingredients.patterns if (known := ingredients.annotations.get(p.id))
-    )
+    categories = Counter(known.category for p in patterns if (known := annotations.get(p.id)))
     named = [name for name, _ in sorted(categories.items(), key=lambda c: (-c[1], c[0]))]
     colours = dict(zip(named, COLOURS, strict=False))
     points = []
     for row, (x, y) in zip(rows, at, strict=True):
-        p = ingredients.patterns[row]
-        known = ingredients.annotations.get(p.id)
+        p = patterns[row]
+        known = annotations.get(p.id)
         category = known.category if known else "unclassified"
         colour = colours.get(category, "#bbb")
         fill = colour if p.id in covered else "none"
+        told = ", ".join((p.symbol or p.kind, p.location, category))
         points.append(
             f'<circle cx="{10 + x * (WIDTH - 20):.1f}" cy="{10 + y * (HEIGHT - 20):.1f}" r="3" '
-            f'fill="{fill}" stroke="{colour}"><title>{escape(p.symbol or p.kind)}, '
-            f"{escape(p.location)}, {escape(category)}</title></circle>"
+            f'fill="{fill}" stroke="{colour}" data-pattern="{escape(p.id)}"><title>'
+            f"{escape(told)}</title></circle>"
         )
     key = " ".join(
         f'<span><i style="color:{colour}">&#9679;</i> {escape(name)}</span>'
         for name, colour in colours.items()
     )
     return (
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" width="100%">{"".join(points)}</svg>'
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" width="100%" role="img" aria-label="Map of patterns">'
+        f"{''.join(points)}</svg>"
         f"<p class=key>{key}</p><p class=note>{len(at):,} of {len(vectors):,} patterns by their "
         "vectors' first two principal components. Filled: an example was made of it. Rings alone: "
         "a gap.</p>"
