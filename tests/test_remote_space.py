@@ -15,9 +15,11 @@ import yaml
 from click.testing import CliRunner
 from huggingface_hub import HfApi
 
+from hub import Hub
 from hub.cli import main
 from tests.remote_fixtures import REPO, live_cloud, settings, tiny
-from training.checkpoints import problems, publish
+from tests.training_fixtures import adapter_folder
+from training.checkpoints import problems
 from training.remote import launch, stop
 from training.remote.bucket import Bucket
 from training.remote.space import app_tree
@@ -137,23 +139,24 @@ def test_a_space_gives_itself_a_run_without_deploying_or_restarting_itself(
     assert changes == [f"POST /api/spaces/{REPO}/sleeptime"]
 
 
-def test_files_rescues_what_is_whole_and_names_what_is_not(
-    cloud: FakeCloud, tmp_path: Path
+def test_files_rescues_and_registers_what_is_whole_and_names_what_is_not(
+    cloud: FakeCloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    (tmp_path / "team").mkdir()
+    (tmp_path / "team/hub.toml").write_text("")
     patternhub("deploy")
-    partial = tmp_path / "partial"
-    partial.mkdir()
-    (partial / "adapter_config.json").write_text("{}")
-    (partial / "adapter_model.safetensors").write_bytes(b"weights")
-    publish(partial, tmp_path / "adapter")
+    adapter_folder(tmp_path / "adapter")
     files = {path.name: path for path in (tmp_path / "adapter").iterdir()}
     bucket = Bucket(HfApi(), BUCKET)
     bucket.write({f"runs/good/adapter/{name}": path for name, path in files.items()})
     bucket.write({f"runs/bad/adapter/{name}": path for name, path in files.items()})
     bucket.write({"runs/bad/adapter/adapter_model.safetensors": b"other"})
     cloud.hub.files[REPO] |= {f"out/{name}": path.read_bytes() for name, path in files.items()}
+    monkeypatch.chdir(tmp_path / "team")
     code, printed = patternhub("files", "--to", str(tmp_path / "saved"))
     assert code == 1
+    (rescued,) = Hub.open(tmp_path / "team").adapters.list()  # it lay in two places
+    assert f"saved/good/adapter as {rescued.reference}" in printed
     assert "runs/bad/adapter: not whole: adapter_model.safetensors is not what was" in printed
     assert problems(tmp_path / "saved/good/adapter") == []
     assert problems(tmp_path / "saved/out") == []

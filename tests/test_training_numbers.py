@@ -16,9 +16,10 @@ from tests.training_fixtures import rows, tokenizer, write_rows
 from training import hardware
 from training.config import Config, load_config, make_config
 from training.data import Sequence
+from training.errors import TrainingError
 from training.memory import adapter_bytes, estimate
 from training.preflight import preflight
-from training.sft import _dataset
+from training.sft import _dataset, train
 
 LENGTH = 2048
 
@@ -120,7 +121,10 @@ def test_layers_that_are_not_there_and_rows_past_the_context_are_named_before_th
     write_rows(base.parent / "data/train.jsonl", long)
     (failed,) = [check for check in preflight(settings(base)) if not check.passed]
     assert failed.name == "rows"
-    assert "1 longer than the base's context: set data.max_length = 64" in failed.detail
+    said = "1 longer than the base's context: set data.max_length = 64"
+    assert said in failed.detail
+    with pytest.raises(TrainingError, match=said):  # and of a run that nothing was asked before
+        train(settings(base))
 
 
 @pytest.mark.parametrize(
