@@ -92,9 +92,10 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def make_quick(patch: pytest.MonkeyPatch) -> None:
-    """Fewer questions to judge by, short texts, and one runtime for queries and documents."""
+    """Fewer questions to judge by, short texts, one checkpoint, and one runtime for all."""
     patch.setattr(tuning, "MIN_HELD_OUT", 25)
     patch.setattr("hub.store.minilm.FEW", 10_000)
+    patch.setattr(retriever, "CHECKPOINTS", 1)
     patch.setattr(
         tuning,
         "recipe_of",
