@@ -92,9 +92,10 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def make_quick(patch: pytest.MonkeyPatch) -> None:
-    """Fewer questions to judge by, short texts, and one runtime for queries and documents."""
+    """Fewer questions to judge by, short texts, one checkpoint, and one runtime for all."""
     patch.setattr(tuning, "MIN_HELD_OUT", 25)
     patch.setattr("hub.store.minilm.FEW", 10_000)
+    patch.setattr(retriever, "CHECKPOINTS", 1)
     patch.setattr(
         tuning,
         "recipe_of",
@@ -157,6 +158,34 @@ def test_too_few_pairs_are_refused_with_how_many_are_needed(tmp_path: Path) -> N
     with pytest.raises(HubError, match=r"30 pairs .* 350 are needed .* nothing was trained"):
         hub.tune(tiers=["fast"])
     assert not (hub.workspace.store_folder / "tuned").exists()
+
+
+def test_pairs_that_are_all_alike_are_refused_with_why_they_were_left_out(tmp_path: Path) -> None:
+    (tmp_path / "team").mkdir()
+    same = '    """Return the value of the field."""\n    return record.lookup("field", None)\n'
+    code = "\n\n".join(f"def f{n}(record):\n{same}" for n in range(400))
+    (tmp_path / "team" / "a.py").write_text(code)
+    new_hub(tmp_path / "hub", tmp_path / "team")
+    found = CliRunner().invoke(main, ["--hub", str(tmp_path / "hub"), "tune"])
+    assert found.exit_code
+    assert "0 pairs of a question and its answer were found" in found.output
+    assert "(400 a question with several answers: left out), 350 are needed" in found.output
+
+
+def test_what_is_nearly_alike_is_no_reason_to_change_anything(tmp_path: Path, quick: None) -> None:
+    """Questions that differ in a number: the words find each, and training adds nothing."""
+    (tmp_path / "team").mkdir()
+    for file in range(4):
+        functions = [
+            f'def f{n}(record):\n    """Return the value of field {n} of a record."""\n'
+            f'    return record.lookup("field", {n}, default=None)\n'
+            for n in range(10 * file, 10 * file + 10)
+        ]
+        (tmp_path / "team" / f"m{file}.py").write_text("\n\n".join(functions))
+    report = new_hub(tmp_path / "hub", tmp_path / "team").tune(tiers=["fast"])
+    assert report.verdicts["fast"].questions == 40
+    assert not report.verdicts["fast"].kept
+    assert report.model == ""
 
 
 def test_files_fewer_than_folds_are_each_judged_by_a_model_of_the_others(
@@ -250,7 +279,9 @@ def tuned_best(tmp_path_factory: pytest.TempPathFactory) -> tuple[Hub, Any]:
     return hub, report
 
 
-def test_the_best_tier_is_tuned_and_the_fast_tier_stays(tuned_best: tuple[Hub, Any]) -> None:
+def test_the_best_tier_is_tuned_and_the_fast_tier_stays(
+    tuned_best: tuple[Hub, Any], quick: None
+) -> None:
     hub, report = tuned_best
     assert report.verdicts["best"].kept
     folder = hub.workspace.folder / report.model
