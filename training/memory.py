@@ -205,13 +205,13 @@ def _pass(
 
 
 def _log_probabilities(model: Any, last: Any) -> Any:
-    """Of the next tokens, as TRL computes them; the part of its tile beyond the vocabulary is
-    never touched, and takes no memory."""
+    """Of the next tokens, as TRL computes them: a tile at a time, so two tiles tell what all
+    take. The part of a tile beyond the vocabulary is never touched, and takes no memory."""
     import torch
     from trl.kernels import ChunkedLogProbFunction
 
     head = model.get_base_model().get_output_embeddings()
-    states = last[:, :-1].reshape(-1, last.shape[-1])
+    states = last[:, :-1].reshape(-1, last.shape[-1])[: 2 * TILE[0]]
     targets = torch.zeros(len(states), dtype=torch.long)
     columns = min(TILE[1], len(head.weight))
     kinds = ("log_probs", "entropy", "is_top1")
