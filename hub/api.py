@@ -625,7 +625,8 @@ class Hub:
     def push_adapters(
         self, reference: str = "", *, repository: str = "", private: bool = True
     ) -> PushReport:
-        """Send the adapters that wait, or one, to a repository on the Hugging Face Hub.
+        """Send the adapters that wait, or one, to a repository on the Hugging Face Hub; with all
+        adapters go the newest checkpoints of runs here that have not ended well.
 
         Args:
             reference: Only this adapter; empty: all that were not sent there.
@@ -638,9 +639,11 @@ class Hub:
         """
         from hub.serving.pushing import push
 
-        return push(
-            self.adapters, self._repository(repository), reference=reference, private=private
-        )
+        repository = self._repository(repository)
+        report = push(self.adapters, repository, reference=reference, private=private)
+        if not reference:
+            report.checkpoints.extend(self._runs().push(repository, private=private))
+        return report
 
     def verify_adapters(
         self, reference: str = "", *, remote: bool = False, repository: str = ""

@@ -187,6 +187,9 @@ class Training(_Section):
         default="",
         description="organisation/name of the Space that trains; a Job is its organisation's",
     )
+    bucket: str = Field(
+        default="", description="organisation/name of its bucket; empty: the Space's with -runs"
+    )
     hardware: str = Field(
         default="cpu-basic", description="flavour of the Space or Job, as a10g-small or zero-a10g"
     )

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 from hub.answering.arms import ARMS
 from hub.errors import HubError
-from hub.serving.folder import digest_of, listed, origin
+from hub.serving.folder import digest_of, listed
 from hub.serving.gate import decide
 from hub.serving.scorers import scorers_of
 from hub.types import Message
+from training.adapter import base_of
 from training.errors import TrainingError
 from training.evaluate import Arm, ArmScores, Evaluation, answer_all, judge
 from training.metrics import Reply
@@ -100,7 +101,7 @@ def evaluate(
         trained = {"adapter": digest}
         if folder:
             check_unseen(path, folder)
-            model = model or origin(folder)["base"]
+            model = model or base_of(folder)
     common = {
         "model": model,
         "files": _files(Path(model)) if is_local else [],

@@ -18,6 +18,26 @@ WAYS_OUT = {
     413: "the Hub takes no files that large",
     429: "too many requests: wait, then run the same command again",
 }
+WAIT = 10.0  # seconds for a first answer
+
+
+def is_reachable(model: str) -> bool:
+    """Whether the Hub answers at all when asked for ``model``, be it with a refusal.
+
+    Asked once: what loads a model asks for each of its files, and without a network for each six
+    times with pauses of 23 seconds in all.
+    """
+    import httpx2
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+
+    try:
+        HfApi().model_info(model, timeout=WAIT)
+    except HfHubHTTPError:
+        return True
+    except (httpx2.TransportError, OfflineModeIsEnabled):
+        return False
+    return True
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,8 @@ from hub.errors import HubError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from hub.serving.registry import Registry
 
 SETTINGS = "adapter_config.json"
 
@@ -35,11 +37,15 @@ class SpaceStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundAdapter:
-    """An adapter elsewhere: where, what is wrong with it, and where it is here once rescued."""
+    """An adapter elsewhere: where, what is wrong with it, and where it is here once rescued.
+
+    ``reference`` is what the registry calls it then.
+    """
 
     place: str
     problems: list[str]
     folder: str = ""
+    reference: str = ""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -47,7 +53,18 @@ class FoundAdapter:
     def __str__(self) -> str:
         if self.problems:
             return f"{self.place}: not whole: {'; '.join(self.problems)}"
-        return f"{self.place}: whole" + (f", now in {self.folder}" if self.folder else "")
+        here = f", now in {self.folder}" if self.folder else ""
+        return f"{self.place}: whole{here}" + (f" as {self.reference}" if self.reference else "")
+
+    def registered(self, registry: Registry, name: str) -> FoundAdapter:
+        """The same, taken into the registry where it was rescued."""
+        if not self.folder:
+            return self
+        try:
+            taken = registry.take(Path(self.folder), name=name)
+        except HubError as error:
+            return replace(self, problems=[str(error)])
+        return replace(self, reference=taken.reference)
 
 
 class Space:
@@ -64,15 +81,24 @@ class Space:
         self.api = hub()
         self.bucket = Bucket(self.api, self.remote.storage)
 
-    def deploy(self) -> str:
-        """Create or update the Space with its bucket; its address."""
+    def deploy(self, *, hub_repo: str = "") -> str:
+        """Create or update the Space with its bucket; its address.
+
+        Args:
+            hub_repo: A dataset repository with a hub that the page shows; empty: as it was.
+        """
+        from training.remote.client import asking
         from training.remote.launch import token
-        from training.remote.space import deploy
+        from training.remote.space import HUB_VARIABLE, deploy
 
         with as_hub_errors():
             known = token()
             self.bucket.create(private=self.remote.private)
-            return deploy(self.api, self.remote, known)
+            address = deploy(self.api, self.remote, known)
+            if hub_repo:
+                with asking(f"setting up the Space {self.remote.repo}"):
+                    self.api.add_space_variable(self.remote.repo, HUB_VARIABLE, hub_repo)
+            return address
 
     def status(self) -> SpaceStatus:
         """Its stage and hardware, and the runs that wait."""

@@ -49,6 +49,8 @@ if TYPE_CHECKING:
     from training.runlog import Event
 
 FOLDER = "runs"
+RECALLED = 20
+STAMP = "%Y%m%d-%H%M%S"  # of an id: when the run began
 POLL = 0.2  # seconds between two looks at a run that goes on
 OWN = ("dataset", "output")  # settings that the hub gives
 
@@ -60,6 +62,26 @@ class Runs:
         """Prepare to read and start runs; nothing is written yet."""
         self.folder = folder
         self.settings = settings
+
+    @property
+    def adapter_name(self) -> str:
+        """What adapters are called here: as hub.toml says, else as the hub's folder."""
+        return self.settings.name or _plain(self.folder.parents[1].name)
+
+    def but(self, **settings: Any) -> Runs:
+        """The same runs, with other settings for those that are started now.
+
+        Raises:
+            HubError: one of them cannot be meant.
+        """
+        from pydantic import ValidationError
+
+        try:
+            return Runs(self.folder, type(self.settings)(**self.settings.model_dump() | settings))
+        except ValidationError as error:
+            wrong = error.errors()[0]
+            name = wrong["loc"][0]
+            raise HubError(f"{name} = {wrong['input']!r}: {wrong['msg']}") from error
 
     def config(
         self,
@@ -120,6 +142,7 @@ class Runs:
         name: str = "",
         preset: str = "",
         where: Literal["local"] | Where = "local",
+        checked: bool = False,
     ) -> Run:
         """Start a run in the background, as :meth:`config` made it.
 
@@ -128,6 +151,7 @@ class Runs:
             name: Of the adapter; by default hub.toml's, or the hub's folder's.
             preset: What the run is called after, and listed with.
             where: local, or on Hugging Face as hub.toml says: space or job.
+            checked: :meth:`preflight` has just passed; else a launch tries all of it once more.
 
         Raises:
             HubError: its folder cannot be written, no adapter can be called so, or the Hub refuses.
@@ -137,7 +161,7 @@ class Runs:
         from hub.serving.registry import check_name
 
         preset = Path(preset or self.settings.preset).stem
-        name = name or self.settings.name or _plain(self.folder.parents[1].name)
+        name = name or self.adapter_name
         check_name(name)  # before hours of training, not after them
         try:
             folder = self._new_folder(preset)
@@ -148,7 +172,7 @@ class Runs:
             if where == "local":
                 self._launch(folder)
             else:
-                self._launch_remote(config, folder, where)
+                self._launch_remote(config, folder, where, checked=checked)
         except OSError as error:
             raise HubError(f"{self.folder} cannot be written: {error}") from error
         return self.get(folder.name)
@@ -233,7 +257,7 @@ class Runs:
         Raises:
             HubError: it is not running, or on another machine.
         """
-        from training.process import FILE, noted
+        from training.process import noted
 
         run = self.get(id)
         process = noted(run.folder)
@@ -242,7 +266,7 @@ class Runs:
         if not process.is_alive:
             raise HubError(f"{run.id} runs on {process.host}: stop it there")
         again = was_asked(run.folder)
-        (run.folder / ASKED).write_bytes((run.folder / FILE).read_bytes())
+        _note_asked(run.folder)
         os.kill(process.pid, signal.SIGKILL if again else signal.SIGTERM)
         return self.get(run.id)
 
@@ -265,6 +289,27 @@ class Runs:
             write_record(path.parent, Record(**asdict(record) | changed))
         return taken
 
+    def recall(self) -> Sequence[Run]:
+        """Find the runs in the bucket again that this folder has no note of, as on a new disk.
+
+        Those that have not ended are followed; the adapters of the newest :data:`RECALLED` others
+        come here with the next look at the registry.
+
+        Raises:
+            HubError: no Space is named, or the Hub refuses.
+        """
+        from training.remote import recall
+
+        with _as_hub_errors():
+            known = {path.parent.name for path in self.folder.glob(f"*/{RECORD}")}
+            found = recall(self._remote(), self.folder, known, limit=RECALLED)
+        for job, folder in found:
+            name = job.name or _plain(self.folder.parents[1].name)
+            preset = "-".join(job.run.split("-")[2:])  # as _new_folder wrote it
+            write_record(folder, Record(name=name, preset=preset, created=_began(job.run)))
+            self._follow_remote(folder)
+        return [self.get(job.run) for job, _ in found]
+
     def _given(self, settings: Sequence[str]) -> dict[str, Any]:
         from training.config import setting
 
@@ -276,7 +321,7 @@ class Runs:
 
     def _new_folder(self, name: str) -> Path:
         """A folder that no other run has."""
-        began = time.strftime("%Y%m%d-%H%M%S")
+        began = time.strftime(STAMP)
         for extra in ("", *(f"-{n}" for n in range(2, 100))):
             folder = self.folder / f"{began}-{_plain(name)}{extra}"
             try:
@@ -296,11 +341,21 @@ class Runs:
                 "hub.toml; hardware and minutes stand there too"
             )
         return Remote(
-            repo=asked.space, hardware=asked.hardware, minutes=asked.minutes, push_to=asked.repo
+            repo=asked.space,
+            bucket=asked.bucket,
+            hardware=asked.hardware,
+            minutes=asked.minutes,
+            push_to=asked.repo,
         )
 
     def _launch_remote(
-        self, config: Config, folder: Path, where: Where, *, resume: bool = False
+        self,
+        config: Config,
+        folder: Path,
+        where: Where,
+        *,
+        resume: bool = False,
+        checked: bool = False,
     ) -> None:
         """Start it on Hugging Face; a folder that notes nothing of that is no run."""
         from training.remote import launch
@@ -308,7 +363,8 @@ class Runs:
 
         with _as_hub_errors():
             try:
-                launch(config, where, self._remote(), resume=resume)
+                name = record_of(folder).name
+                launch(config, where, self._remote(), name=name, resume=resume, checked=checked)
             finally:
                 if not (folder / FILE).exists():
                     shutil.rmtree(folder)
@@ -321,10 +377,34 @@ class Runs:
         with _as_hub_errors():
             remote = load(folder)
         if remote and not remote.ended and not is_running(folder):
-            self._spawn(folder, "training.remote", str(folder))
+            # Told to stop before it could hear it, it left the run going on.
+            stopping = ["--stop"] if was_asked(folder) else []
+            self._spawn(folder, "training.remote", str(folder), *stopping)
+            if stopping:
+                _note_asked(folder)
+
+    def push(self, repository: str, *, private: bool = True) -> Sequence[str]:
+        """Send the newest checkpoint of each run here that has not ended well, where it is not
+        there yet; the ids of those runs. One that goes on sends its own.
+
+        Raises:
+            HubError: the Hub refuses or is not there.
+        """
+        from training.remote.pushing import push_newest
+        from training.remote.run import FILE
+
+        sent = []
+        for run in reversed(self.list()):
+            if run.state in ("running", "done") or (run.folder / FILE).exists():
+                continue
+            with _as_hub_errors():
+                if push_newest(run.folder, repository, private=private):
+                    sent.append(run.id)
+        return sent
 
     def _launch(self, folder: Path, *options: str) -> None:
-        self._spawn(folder, "training", str(folder / "config.yaml"), *options)
+        push = ("--push-to", self.settings.repo) if self.settings.repo else ()
+        self._spawn(folder, "training", str(folder / "config.yaml"), *push, *options)
 
     def _spawn(self, folder: Path, program: str, *arguments: str) -> None:
         """A program in a session of its own, noted before it can note itself."""
@@ -355,6 +435,20 @@ def _absolute(path: str, home: Path = Path()) -> str:
 def _plain(name: str) -> str:
     """A name as identifiers of runs and adapters have it."""
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "adapter"
+
+
+def _note_asked(folder: Path) -> None:
+    """Note that the process which works on the run now is told to stop."""
+    from training.process import FILE
+
+    (folder / ASKED).write_bytes((folder / FILE).read_bytes())
+
+
+def _began(id: str) -> float:
+    """When a run of this id began, in seconds of the epoch; 0: its id does not say."""
+    with suppress(ValueError):
+        return time.mktime(time.strptime("-".join(id.split("-")[:2]), STAMP))
+    return 0.0
 
 
 @contextmanager

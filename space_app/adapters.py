@@ -11,6 +11,7 @@ import gradio as gr
 
 from hub.errors import HubError
 from space_app.code_view import message
+from space_app.sign_in import members_only
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,10 +87,10 @@ def adapters_tab(context: Context, page: gr.Blocks) -> None:
     page.load(show, None, [table, chosen, told], **private)
     refresh.click(show, None, [table, chosen, told], **private)
     chosen.change(lambda chosen: details_html(context, chosen), chosen, details, **private)
-    judge.click(judged, chosen, told, **private)
+    judge.click(members_only(judged), chosen, told, **private)
     for button, change in ((promote, promoted), (back, rolled_back)):
         inputs, outputs = [chosen, sure, reason], [table, chosen, told, sure]
-        button.click(act(change), inputs, outputs, **private)
+        button.click(members_only(act(change)), inputs, outputs, **private)
 
 
 def _row(adapter: Adapter) -> list[str]:

@@ -1,7 +1,7 @@
 """Layout and wiring: one page with a tab a task, served by FastAPI.
 
-    python -m space_app.app          # as a Space runs it
     patternhub ui                    # at home
+    python space_app/on_space.py     # as a Space runs it
 
 A page loads nothing from another host, and a policy that browsers enforce says so.
 """
@@ -9,28 +9,31 @@ A page loads nothing from another host, and a policy that browsers enforce says 
 from __future__ import annotations
 
 import functools
-import os
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 from fastapi import FastAPI
+from starlette.datastructures import MutableHeaders
+from starlette.middleware import Middleware
 
+from hub.answering.tools import Tools, raising, server_with
 from hub.errors import HubError
 from space_app.adapters import adapters_tab
-from space_app.code_view import styles
+from space_app.code_view import message, styles
 from space_app.compare import compare_tab
-from space_app.context import Context
 from space_app.dataset import dataset_tab
 from space_app.search import search_tab
+from space_app.sign_in import LOGOUT, gates
 from space_app.train import train_tab
 from space_app.worker import worker_tab
 
 if TYPE_CHECKING:
-    from fastapi import Request, Response
-    from starlette.middleware.base import RequestResponseEndpoint
+    from collections.abc import Callable
 
-    from space_app.worker import Worker
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from space_app.context import Context
+    from space_app.sign_in import Provider
 
 POLL = 1.0  # seconds between two looks at what runs
 LOCAL = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -47,10 +50,41 @@ POLICY = "; ".join(
 )
 
 
-def build(context: Context) -> gr.Blocks:
-    """The page."""
+def theme() -> gr.themes.Default:
+    """Gradio's default in fonts that every machine has, with contrast that WCAG AA asks for."""
+    red = gr.themes.colors.red
+    return gr.themes.Default(
+        primary_hue="indigo",
+        font=["system-ui", "sans-serif"],
+        font_mono=["ui-monospace", "monospace"],
+    ).set(
+        body_text_color_subdued="*neutral_500",
+        button_primary_background_fill="*primary_600",
+        button_primary_background_fill_hover="*primary_700",
+        button_cancel_background_fill=red.c600,
+        button_cancel_background_fill_hover=red.c700,
+        input_placeholder_color="*neutral_500",
+    )
+
+
+SHARED: dict[str, Any] = {
+    "theme": theme(),
+    "css": styles(),
+    "ssr_mode": False,
+    "max_file_size": "1mb",  # no form takes a file
+    "run_history": False,  # what was asked stays out of the browser's storage
+}
+
+
+def build(context: Context, provider: Provider | None = None) -> gr.Blocks:
+    """The page; with ``provider`` people can sign out."""
     with gr.Blocks(title="Pattern Hub", analytics_enabled=False) as page:
+        public_functions(context)  # first: the names are theirs
         gr.Markdown("# Pattern Hub")
+        if provider:
+            gr.HTML(f'<a href="{LOGOUT}">Sign out</a>')
+        for note in context.notes:
+            gr.HTML(message(note, alert=True))
         timer = gr.Timer(POLL, active=False)
         watching, other = [], []  # tabs; what nobody looks at is not asked for each second
         with gr.Tabs():
@@ -81,79 +115,123 @@ def build(context: Context) -> gr.Blocks:
     return page
 
 
-def theme() -> gr.themes.Default:
-    """Gradio's default in fonts that every machine has, with contrast that WCAG AA asks for."""
-    red = gr.themes.colors.red
-    return gr.themes.Default(
-        primary_hue="indigo",
-        font=["system-ui", "sans-serif"],
-        font_mono=["ui-monospace", "monospace"],
-    ).set(
-        body_text_color_subdued="*neutral_500",
-        button_primary_background_fill="*primary_600",
-        button_primary_background_fill_hover="*primary_700",
-        button_cancel_background_fill=red.c600,
-        button_cancel_background_fill_hover=red.c700,
-        input_placeholder_color="*neutral_500",
+def tools_of(context: Context) -> Tools:
+    """What programs and agents may ask of the hub of ``context``."""
+    return Tools(lambda: context.hub, lambda: context.arms(""))
+
+
+def public_functions(context: Context) -> None:
+    """The functions that programs may call, and agents where they are served as tools."""
+    told = functools.partial(gr.Error, print_exception=False)
+    for tool in tools_of(context).all:
+        gr.api(raising(told, _as_data(tool)), api_name=tool.__name__, concurrency_limit=8)
+
+
+def _as_data(tool: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    """``tool`` with ``file`` for ``path``: Gradio's client would download what has a path."""
+
+    def renamed(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {"file" if k == "path" else k: renamed(v) for k, v in value.items()}
+        return [renamed(each) for each in value] if isinstance(value, list) else value
+
+    @functools.wraps(tool)
+    def called(*arguments: Any, **options: Any) -> dict[str, Any]:
+        return {name: renamed(value) for name, value in tool(*arguments, **options).items()}
+
+    return called
+
+
+class Policy:
+    """Says in each answer what a page may load, and what it tells other hosts: nothing."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def stated(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers["Content-Security-Policy"] = POLICY
+                headers["Referrer-Policy"] = "same-origin"
+            await send(message)
+
+        await self.app(scope, receive, stated)
+
+
+def create_app(
+    context: Context, *, password: str = "", provider: Provider | None = None, mcp: bool = False
+) -> FastAPI:
+    """The app over the hub of ``context``.
+
+    Args:
+        context: The hub, and who trains.
+        password: For the user "team" alone; for everyone, where it is empty.
+        provider: Signs people in, in place of the password.
+        mcp: Serve the public functions as tools for agents, at ``/mcp``. Gradio's own way to do
+            so asks the app as nobody, and fails where that is refused.
+    """
+    server = server_with(tools_of(context), guarded=bool(password)) if mcp else None
+    app = FastAPI(
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        middleware=[Middleware(Policy), *gates(provider, password)],
+        routes=list(server.streamable_http_app().routes) if server else [],
+        lifespan=(lambda _: server.session_manager.run()) if server else None,
     )
-
-
-def create_app(context: Context, *, password: str = "") -> FastAPI:
-    """The app over the hub of ``context``; with ``password``, for the user "team" alone."""
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-
-    @app.middleware("http")
-    async def keep_to_itself(request: Request, call_next: RequestResponseEndpoint) -> Response:
-        response = await call_next(request)
-        response.headers["Content-Security-Policy"] = POLICY
-        response.headers["Referrer-Policy"] = "same-origin"
-        return response
-
     context.warm()
     gr.mount_gradio_app(
         app,
-        build(context),
+        build(context, provider),
         path="/",
-        auth=("team", password) if password else None,
-        theme=theme(),
-        css=styles(),
-        ssr_mode=False,
+        auth=("team", password) if password and not provider else None,
+        mcp_server=False,
+        **SHARED,
     )
     return app
 
 
+def launch(context: Context, *, password: str = "", provider: Provider | None = None) -> None:
+    """Serve by Gradio's own launch, which ZeroGPU waits for, until interrupted."""
+    context.warm()
+    build(context, provider).launch(
+        server_name="0.0.0.0",
+        auth=("team", password) if password and not provider else None,
+        app_kwargs={"middleware": [Middleware(Policy), *gates(provider, password)]},
+        **SHARED,
+    )
+
+
 def serve(
-    folder: Path,
+    context: Context,
     *,
     host: str = "127.0.0.1",
     port: int = 7860,
     password: str = "",
-    worker: Worker | None = None,
+    provider: Provider | None = None,
+    mcp: bool = False,
 ) -> None:
-    """Serve until interrupted; ``worker`` trains, where this is a Space.
+    """Serve until interrupted.
 
     Raises:
-        HubError: ``host`` is not this machine alone, and there is no password.
+        HubError: ``host`` is not this machine alone, and there is neither a password nor a sign-in.
     """
     import uvicorn
 
-    if host not in LOCAL and not password:
+    check_closed(host, password, provider)
+    app = create_app(context, password=password, provider=provider, mcp=mcp)
+    uvicorn.run(app, host=host, port=port, log_level="warning")
+
+
+def check_closed(host: str, password: str, provider: Provider | None) -> None:
+    """Refuse to listen beyond this machine without asking who it is.
+
+    Raises:
+        HubError: there is neither a password nor a sign-in.
+    """
+    if host not in LOCAL and not password and not provider:
         raise HubError(
             f"host {host} can be reached from other machines: set PATTERNHUB_PASSWORD, or listen "
-            "on 127.0.0.1"
+            "on 127.0.0.1; a Space can sign people in with `hf_oauth: true` in its README.md"
         )
-    uvicorn.run(
-        create_app(Context(folder, worker), password=password),
-        host=host,
-        port=port,
-        log_level="warning",
-    )
-
-
-if __name__ == "__main__":
-    serve(
-        Path(os.environ.get("PATTERNHUB_HUB", ".")),
-        host="0.0.0.0" if os.environ.get("PATTERNHUB_PASSWORD") else "127.0.0.1",
-        port=int(os.environ.get("GRADIO_SERVER_PORT", "7860")),
-        password=os.environ.get("PATTERNHUB_PASSWORD", ""),
-    )

@@ -98,7 +98,7 @@ def _asked(
         answers: dict[str, Answer] = {}
         yield message("Answering ..."), *nothing, None
         drawn = 0.0
-        for arm, part in arms.answers(question, order):
+        for arm, part in context.answers(arms, question, order):
             if isinstance(part, str):
                 texts[arm] += part
             else:

@@ -7,21 +7,25 @@ generation of the index, and pages say so until they are there.
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hub.errors import HubError
 from space_app.jobs import Jobs
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from hub.answering.arms import Arms
+    from hub.answering.arms import ArmName, Arms
+    from hub.answering.records import Answer
     from hub.api import Hub
     from hub.curate.annotate import Annotation
     from space_app.worker import Worker
+
+LENT_SECONDS = 60  # of GPU for one question
 
 
 @dataclass(frozen=True)
@@ -37,16 +41,40 @@ class Knowledge:
         return sorted({found.category for found in self.annotations.values()})
 
 
+def lent(answer: Callable[..., Iterator[Any]]) -> tuple[Callable[..., Iterator[Any]] | None, str]:
+    """``answer`` with a GPU that ZeroGPU lends, and what is missing for that; None: no ZeroGPU."""
+    if not os.environ.get("SPACES_ZERO_GPU"):
+        return None, ""
+    try:
+        import spaces
+    except ImportError:
+        return None, (
+            "ZeroGPU lends GPUs through the package spaces, which is missing: add it to "
+            "requirements.txt; until then models answer without a GPU"
+        )
+    return spaces.GPU(duration=LENT_SECONDS)(answer), ""
+
+
 class Context:
-    """The hub in ``folder`` and what is known of it; shared by all who use the app.
+    """The hub in ``folder`` and what is known of it; shared by all who use the app."""
 
-    ``worker`` trains, where this is a Space that was given runs.
-    """
+    def __init__(
+        self, folder: Path, worker: Worker | None = None, *, notes: Sequence[str] = ()
+    ) -> None:
+        """Open nothing yet.
 
-    def __init__(self, folder: Path, worker: Worker | None = None) -> None:
+        Args:
+            folder: Of the hub.
+            worker: Trains, where this is a Space that was given runs.
+            notes: What is missing, told on each page.
+        """
         self.folder = folder
         self.worker = worker
+        self.notes = list(notes)
+        self._lent, lacking = lent(self._kept_answers)
+        self.notes += [lacking] if lacking else []
         self.jobs = Jobs()
+        self.starting = threading.Lock()  # of runs: one is there before the next one looks
         self._hub: Hub | None = None
         self._arms: tuple[str, Arms] | None = None
         self._knowledge = Knowledge()
@@ -91,6 +119,26 @@ class Context:
                 self._arms = key, hub.arms(adapter=adapter or None)
             return self._arms[1]
 
+    def answers(
+        self, arms: Arms, question: str, names: Sequence[ArmName]
+    ) -> Iterator[tuple[ArmName, str | Answer]]:
+        """As ``arms.answers``; on ZeroGPU a model of this machine answers where a GPU is lent.
+
+        Raises:
+            HubError: there is no such arm, no question, or one that is too long.
+        """
+        if arms.is_local and self._lent:
+            return self._lent(arms.model, question, names)
+        return arms.answers(question, names)
+
+    def _kept_answers(
+        self, model: str, question: str, names: Sequence[ArmName]
+    ) -> Iterator[tuple[ArmName, str | Answer]]:
+        """Runs in a fork of this process, which has the model that was loaded before."""
+        if self._arms is None or self._arms[1].model != model:
+            raise HubError("somebody else chose another model meanwhile: ask again")
+        yield from self._arms[1].answers(question, names)
+
     def named(self, adapter: str) -> str:
         """An adapter's reference with its digest; empty: none, or hub.toml's."""
         registry = self.hub.adapters
@@ -106,6 +154,18 @@ class Context:
                 self.knowledge()
 
         threading.Thread(target=load, daemon=True).start()
+
+    def recall(self) -> None:
+        """Find the runs of this Space's bucket again, in a thread: its disk forgets them."""
+        from space_app.places import SPACE, runs_at
+
+        def find() -> None:
+            try:
+                runs_at(self, SPACE, {}).recall()
+            except HubError as error:
+                self.notes.append(f"Earlier runs are not shown: {error}")
+
+        threading.Thread(target=find, daemon=True).start()
 
     def knowledge(self) -> Knowledge:
         """What is known of the generation that answers now; empty while it is being found."""

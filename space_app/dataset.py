@@ -14,6 +14,7 @@ from hub.config import MANIFEST, REPORT
 from hub.errors import HubError
 from space_app.code_view import COPY, card, message
 from space_app.search import facts
+from space_app.sign_in import members_only
 
 if TYPE_CHECKING:
     from hub.reporting import Progress
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 CLUSTERS = 200  # rows of the table
 GAPS = 200
+LARGEST = 20_000_000  # bytes of a report that a page shows
+LONGEST = 200_000  # characters of a text that a form shows
 SIDES = ("train", "validation", "test")
 
 
@@ -46,7 +49,7 @@ def dataset_tab(context: Context, page: gr.Blocks, tab: gr.Tab, timer: gr.Timer)
         with gr.Tab("Publish"):
             _publish(context, folder)
     private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-    build.click(lambda out: start_build(context, out), folder, job, **private)
+    build.click(members_only(lambda out: start_build(context, out)), folder, job, **private)
     timer.tick(lambda: (job_html(context), context.jobs.finished), None, [job, finished], **private)
     shows = [tab.select, folder.input, finished.change]
     gr.on(shows, overview_html, folder, overview, **private)
@@ -92,7 +95,10 @@ def overview_html(folder: str) -> str:
     """The build's own report, as it lies beside the rows, in a frame where nothing of it runs."""
     try:
         manifest = json.loads((Path(folder) / MANIFEST).read_text(encoding="utf-8"))
-        report = (Path(folder) / REPORT).read_text(encoding="utf-8")
+        path = Path(folder) / REPORT
+        if (size := path.stat().st_size) > LARGEST:
+            return message(f"{path} has {size / 1e6:.0f} MB: too much for this page", alert=True)
+        report = path.read_text(encoding="utf-8")
         rows = {side: int(n) for side, n in manifest["rows"].items()}
     except FileNotFoundError:
         return message("No dataset lies there yet: press Build, or name another folder.")
@@ -177,8 +183,8 @@ def _gaps(context: Context, folder: gr.Textbox) -> None:
         return _start(context, "Filling gaps", work)
 
     find.click(show, folder, [one, table, told], api_visibility="private")
-    fill.click(start, folder, told, api_visibility="private")
-    fill_one.click(start, [folder, one], told, api_visibility="private")
+    fill.click(members_only(start), folder, told, api_visibility="private")
+    fill_one.click(members_only(start), [folder, one], told, api_visibility="private")
 
 
 def _duplicates(context: Context) -> None:
@@ -249,7 +255,7 @@ def _examples(context: Context, folder: gr.Textbox) -> None:
     gr.on(texts, check, fields, findings, trigger_mode="always_last", **private)
     for button, verb in ((add, "add"), (correct, "correct"), (reject, "reject")):
         chosen = gr.State(verb)
-        button.click(act, [chosen, row_id, reason, *fields], findings, **private)
+        button.click(members_only(act), [chosen, row_id, reason, *fields], findings, **private)
 
 
 FIELDS = ("category", "task", "language", "prompt", "completion")
@@ -273,10 +279,13 @@ def read_example(folder: Path, side: str, number: int) -> dict[str, str]:
         raise HubError(f"{path} has no row {number}")
     try:
         row = line.data
-        turns = {name: row[name][-1]["content"] for name in ("prompt", "completion")}
-        return {name: str(row[name]) for name in ("id", "category", "task", "language")} | turns
+        turns = {name: str(row[name][-1]["content"]) for name in ("prompt", "completion")}
+        found = {name: str(row[name]) for name in ("id", "category", "task", "language")} | turns
     except (KeyError, TypeError, IndexError) as error:
         raise HubError(f"{path}:{number} is not a prompt and its completion") from error
+    if (length := max(map(len, found.values()))) > LONGEST:
+        raise HubError(f"{path}:{number} has {length:,} characters: too many to be shown here")
+    return found
 
 
 def check_html(context: Context, example: dict[str, str]) -> str:
@@ -356,4 +365,4 @@ def _publish(context: Context, folder: gr.Textbox) -> None:
 
     inputs = [folder, repository, private]
     dry.click(list_files, inputs, [told, send], api_visibility="private")
-    send.click(start, inputs, told, api_visibility="private")
+    send.click(members_only(start), inputs, told, api_visibility="private")

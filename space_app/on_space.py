@@ -9,7 +9,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+
+HOW = (
+    "a hub comes from a dataset repository; upload a hub's folder, with .patternhub, by `hf upload "
+    "ORG/NAME FOLDER --repo-type dataset`, then `patternhub space deploy --hub-repo ORG/NAME`"
+)
 
 
 def install(folder: Path) -> None:
@@ -21,22 +27,50 @@ def install(folder: Path) -> None:
 
 def main() -> None:
     """Start the work in the background, and the page before it."""
-    from space_app.app import build, serve
+    from space_app.app import check_closed, launch, serve
     from space_app.context import Context
+    from space_app.sign_in import Provider
     from space_app.worker import Worker
     from training.remote.space import BUCKET_VARIABLE, PASSWORD
 
     bucket, password = os.environ.get(BUCKET_VARIABLE, ""), os.environ.get(PASSWORD, "")
-    folder = Path(os.environ.get("PATTERNHUB_HUB", "."))
+    provider, host = Provider.from_environment(), "0.0.0.0"
+    check_closed(host, password, provider)
     worker = Worker(bucket, repo=os.environ.get("SPACE_ID", "")) if bucket else None
+    folder, missing = hub_folder()
+    context = Context(folder, worker, notes=[missing] if missing else [])
     if worker:
         worker.start()
-    if worker and worker.slice:  # ZeroGPU waits for Gradio's own launch
-        build(Context(folder, worker)).launch(
-            server_name="0.0.0.0", auth=("team", password), ssr_mode=False
-        )
+        context.recall()
+    if os.environ.get("SPACES_ZERO_GPU"):
+        launch(context, password=password, provider=provider)
         return
-    serve(folder, host="0.0.0.0", password=password, worker=worker)
+    port = int(os.environ.get("GRADIO_SERVER_PORT", "7860"))
+    mcp = bool(os.environ.get("PATTERNHUB_MCP"))
+    serve(context, host=host, port=port, password=password, provider=provider, mcp=mcp)
+
+
+def hub_folder() -> tuple[Path, str]:
+    """Where the hub is, and what is missing, in words: the dataset repository that the Space's
+    variable ``PATTERNHUB_HUB_REPO`` names is brought to this disk."""
+    from training.errors import TrainingError
+    from training.remote.client import asking, hub
+    from training.remote.space import HUB_VARIABLE
+
+    folder = Path(os.environ.get("PATTERNHUB_HUB") or Path(tempfile.gettempdir()) / "hub")
+    folder.mkdir(parents=True, exist_ok=True)
+    repo = os.environ.get(HUB_VARIABLE, "")
+    if not repo:
+        known = any(folder.iterdir())
+        return folder, "" if known else f"No hub yet: {HOW}"
+    try:
+        with asking(f"the hub in the dataset repository {repo}"):
+            hub().snapshot_download(repo, repo_type="dataset", local_dir=folder)
+    except TrainingError as error:
+        return folder, f"{error}. {HOW}"
+    if not (folder / ".patternhub").is_dir():
+        return folder, f"{repo} holds no hub: {HOW}"
+    return folder, ""
 
 
 if __name__ == "__main__":

@@ -38,7 +38,8 @@ element.addEventListener('click', (event) => {
 KEEP_ADDRESS = """(...values) => {
   const names = ['q', 'source', 'language', 'kind', 'category', 'quality', 'path'];
   const given = names.map((name, at) => [name, values[at]]);
-  const set = given.filter(([name, value]) => value && value !== 'any');
+  // An endless question is no address that a server would take.
+  const set = given.filter(([, value]) => value && value !== 'any' && `${value}`.length <= 2000);
   history.replaceState(null, '', set.length ? '?' + new URLSearchParams(set) : '.');
   return values;
 }"""
@@ -89,7 +90,7 @@ def search_tab(context: Context, page: gr.Blocks) -> None:
         hits,
         js=KEEP_ADDRESS,
         show_progress="hidden",
-        api_name="search",
+        api_visibility="private",
         queue=False,  # one request instead of three: what is typed is shown at once
         trigger_mode="always_last",
     )
@@ -107,7 +108,7 @@ def search_tab(context: Context, page: gr.Blocks) -> None:
 
     ask.click(
         lambda text: (yield from answered(context, text)), query, answer,
-        show_progress="hidden", api_name="ask", concurrency_limit=8,
+        show_progress="hidden", api_visibility="private", concurrency_limit=8,
     )  # fmt: skip
 
     def open_pattern(event: gr.EventData) -> str:
@@ -208,7 +209,7 @@ def answered(context: Context, question: str) -> Iterator[str]:
     text = ""
     yield message("Answering ...")
     try:
-        for arm, part in context.arms("").answers(question, ["rag"]):
+        for arm, part in context.answers(context.arms(""), question, ["rag"]):
             text = text + part if isinstance(part, str) else text
             yield pane_html(arm, text if isinstance(part, str) else part)
     except HubError as error:

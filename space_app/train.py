@@ -14,13 +14,16 @@ import gradio as gr
 
 from hub.errors import HubError
 from space_app.code_view import message
+from space_app.places import JOB, LOCAL, SPACE, own_space, place_of, places, runs_at
+from space_app.sign_in import members_only
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from hub.run import Run
     from hub.runs import Runs
     from space_app.context import Context
+    from training.config import Config
     from training.runlog import Event
 
 POINTS = 400  # of a curve
@@ -31,11 +34,26 @@ NEWEST = "newest"
 
 def train_tab(context: Context, page: gr.Blocks, timer: gr.Timer) -> None:
     """Lay out the tab and wire it; with each tick of ``timer`` it shows how the run goes."""
+    offered = [place for place in places(context) if not place.missing]
     with gr.Row():
         dataset = gr.Textbox("", label="Dataset folder", elem_id="train-dataset", scale=2)
         preset = gr.Dropdown(presets(), value="scratch-tiny", label="Preset", elem_id="preset")
         base = gr.Textbox("", label="Base", placeholder="the preset's", elem_id="base")
         name = gr.Textbox("", label="Name of the adapter", placeholder="team", elem_id="name")
+    where = gr.Radio(
+        [(place.label, place.where) for place in offered],
+        value=offered[0].where if offered else None, label="Where", elem_id="where",
+    )  # fmt: skip
+    gr.HTML(_not_offered(context), elem_id="not-offered")
+    with gr.Row(visible=bool(offered) and offered[0].where != LOCAL) as elsewhere:
+        space = gr.Textbox(
+            "", label="Space", placeholder="organisation/name; hub.toml's",
+            info="its organisation pays for a Job", visible=not own_space(), elem_id="space",
+        )  # fmt: skip
+        hardware = gr.Textbox("", label="Hardware", placeholder="hub.toml's", elem_id="hardware")
+        minutes = gr.Number(
+            0, label="Minutes at most", minimum=0, info="0: hub.toml's", elem_id="minutes"
+        )
     more = gr.Textbox(
         "", label="Further settings, one a line", placeholder="train.epochs=1", lines=2,
         elem_id="settings",
@@ -49,17 +67,17 @@ def train_tab(context: Context, page: gr.Blocks, timer: gr.Timer) -> None:
     told = gr.HTML(elem_id="train-told")
     chosen = gr.Dropdown([NEWEST], value=NEWEST, label="Run", elem_id="run")
     shown = gr.HTML(elem_id="curve")
-    inputs = [dataset, preset, base, more]
+    there = [where, space, hardware, minutes]
+    inputs = [*there, dataset, preset, base, more]
     private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
-    def checked(*values: str) -> tuple[str, Any]:
-        return _checked(context, *values)
+    def checked(*values: Any) -> Iterator[tuple[str, Any]]:
+        yield message("Checking ..."), gr.Button(interactive=False)
+        yield _checked(context, *values)
 
-    def begin(name: str, *values: str) -> tuple[str, Any]:
+    def begin(name: str, *values: Any) -> tuple[str, Any]:
         try:
-            runs = context.hub.runs
-            _nothing_runs(runs)
-            run = runs.start(_config(runs, *values), name=name.strip(), preset=values[1])
+            run = start_run(context, name, *values)
         except HubError as error:
             return message(str(error), alert=True), gr.skip()
         return message(f"{run.id} has begun."), NEWEST
@@ -71,22 +89,31 @@ def train_tab(context: Context, page: gr.Blocks, timer: gr.Timer) -> None:
         except HubError as error:
             return message(str(error), alert=True)
 
-    def go_on(id: str) -> str:
+    def go_on(id: str, space: str, hardware: str, minutes: float | None) -> str:
         try:
-            runs = context.hub.runs
-            _nothing_runs(runs)
-            return message(f"{runs.resume(_chosen(runs, id).id).id} goes on.")
+            with context.starting:
+                _nothing_runs(context.hub.runs)
+                run = _chosen(context.hub.runs, id)
+                runs = runs_at(context, place_of(run), _limits(space, hardware, minutes))
+                return message(f"{runs.resume(run.id).id} goes on.")
         except HubError as error:
             return message(str(error), alert=True)
 
     check.click(checked, inputs, [checks, start], **private)
     for field in inputs:  # what was checked is what is trained
         field.change(lambda: gr.Button(interactive=False), None, start, **private)
-    start.click(begin, [name, *inputs], [told, chosen], **private)
-    stop.click(end, chosen, told, **private)
-    resume.click(go_on, chosen, told, **private)
+    where.change(lambda where: gr.Row(visible=where != LOCAL), where, elsewhere, **private)
+    start.click(members_only(begin), [name, *inputs], [told, chosen], **private)
+    stop.click(members_only(end), chosen, told, **private)
+    resume.click(members_only(go_on), [chosen, space, hardware, minutes], told, **private)
     timer.tick(lambda run: run_html(context, run), chosen, shown, **private)
     page.load(lambda: _at_load(context), None, [dataset, chosen, shown], **private)
+
+
+def _not_offered(context: Context) -> str:
+    """Which ways to train are not offered, and what each lacks."""
+    lacking = [place for place in places(context) if place.missing]
+    return "".join(message(f"Not offered: {place.label}. {place.missing}") for place in lacking)
 
 
 def presets() -> list[str]:
@@ -105,17 +132,45 @@ def _at_load(context: Context) -> tuple[Any, ...]:
     return dataset, gr.Dropdown(choices=[NEWEST, *runs]), run_html(context, NEWEST)
 
 
-def _config(runs: Runs, dataset: str, preset: str, base: str, more: str) -> Any:
+def _limits(space: str, hardware: str, minutes: float | None) -> dict[str, Any]:
+    return {"space": space.strip(), "hardware": hardware.strip(), "minutes": minutes}
+
+
+def _asked(
+    context: Context,
+    where: str,
+    space: str,
+    hardware: str,
+    minutes: float | None,
+    dataset: str,
+    preset: str,
+    base: str,
+    more: str,
+) -> tuple[Runs, Config]:
+    """What starts the run that the form describes, and its settings."""
+    runs = runs_at(context, where, _limits(space, hardware, minutes))
     given = [line.strip() for line in more.splitlines() if line.strip()]
     folder = Path(dataset.strip()) if dataset.strip() else None
-    return runs.config(folder, preset=preset, base=base.strip(), settings=given)
+    return runs, runs.config(folder, preset=preset, base=base.strip(), settings=given)
 
 
-def _checked(context: Context, *values: str) -> tuple[str, Any]:
+def start_run(context: Context, name: str, where: Any, *values: Any) -> Run:
+    """Start what the form describes, unless something runs: two people may press Train.
+
+    Raises:
+        HubError: a run is going on, or this one cannot start.
+    """
+    with context.starting:
+        _nothing_runs(context.hub.runs)
+        runs, config = _asked(context, where, *values)
+        return runs.start(config, name=name.strip(), preset=values[4], where=where)
+
+
+def _checked(context: Context, where: str, *values: Any) -> tuple[str, Any]:
     """The pre-flight as a table, and the button that works once all has passed."""
     try:
-        runs = context.hub.runs
-        found = runs.preflight(_config(runs, *values))
+        runs, config = _asked(context, where, *values)
+        found = runs.preflight(config, where=where)
     except HubError as error:
         return message(str(error), alert=True), gr.Button(interactive=False)
     rows = "".join(
@@ -128,7 +183,7 @@ def _checked(context: Context, *values: str) -> tuple[str, Any]:
 
 
 def _nothing_runs(runs: Runs) -> None:
-    """Two people may press Train: the machine trains one adapter at a time.
+    """The app trains one adapter at a time, wherever it does.
 
     Raises:
         HubError: a run is going on; names it.
@@ -159,8 +214,11 @@ def run_html(context: Context, id: str) -> str:
         return message(str(error))
     lines = "\n".join(line_of(event) for event in events[-TAIL:])
     reason = f": {run.reason}" if run.reason else ""
+    place = {SPACE: " on a Space", JOB: " as a Job"}.get(place_of(run), "")
     taken = f"; in the registry as {run.adapter}" if run.adapter else ""
-    head = f"{run.id}: {run.state}{reason}, {run.phase}, step {run.step} of {run.steps}{taken}"
+    head = (
+        f"{run.id}{place}: {run.state}{reason}, {run.phase}, step {run.step} of {run.steps}{taken}"
+    )
     return (
         f'<p role="status"><strong>{escape(head)}</strong></p>{_figures(events)}'
         f'{curve(events)}<pre class="code" tabindex="0">{escape(lines)}</pre>'

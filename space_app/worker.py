@@ -21,9 +21,10 @@ import gradio as gr
 from training.errors import TrainingError
 from training.remote import space
 from training.remote.bucket import Bucket
-from training.remote.client import hub
+from training.remote.client import asking, hub
 from training.remote.job import QUEUE, read_job
 from training.remote.launch import waiting
+from training.remote.run import FREE_HARDWARE
 from training.remote.slices import in_slices, on_gpu
 from training.remote.worker import work
 
@@ -57,6 +58,17 @@ class Worker:
     def start(self) -> None:
         """Work in the background for as long as the app lives."""
         threading.Thread(target=self._forever, daemon=True).start()
+
+    @property
+    def hardware(self) -> str:
+        """What this Space runs on now.
+
+        Raises:
+            TrainingError: the Hub does not say.
+        """
+        with asking(f"the Space {self.repo}"):
+            runtime = self.api.get_space_runtime(self.repo)
+        return str(runtime.requested_hardware or runtime.hardware or FREE_HARDWARE)
 
     def run_waiting(self) -> int:
         """Run what waits, then let the hardware rest; returns how many ran."""

@@ -36,8 +36,7 @@ def runtime_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     shared = base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
     os.environ["PATTERNHUB_CACHE"] = str(shared / "runtime-cache")
     os.environ["HF_HUB_OFFLINE"] = "1"
-    if os.environ.get("PYTEST_XDIST_WORKER"):  # threads of two torches on two cores only wait
-        os.environ["OMP_NUM_THREADS"] = "1"
+    os.environ["OMP_NUM_THREADS"] = "1"  # threads over matrices this small only wait
 
 
 class WordEncoder:

@@ -28,7 +28,17 @@ HARDWARE = [
     {"name": "cpu-tiny-disk", "ram": "16 GB", "ephemeralStorage": "1 GB", "unitCostUSD": 0.0},
     {"name": "t4-small", "ram": "15 GB", "accelerator": T4, "unitCostUSD": 0.01},
 ]
-VERBS = {"secrets", "variables", "volumes", "hardware", "pause", "restart", "logs", "runtime"}
+VERBS = {
+    "secrets",
+    "variables",
+    "volumes",
+    "hardware",
+    "sleeptime",
+    "pause",
+    "restart",
+    "logs",
+    "runtime",
+}
 SPACE = "import sys; from space_app.worker import Worker; Worker(*sys.argv[1:]).run_waiting()"
 
 
@@ -156,6 +166,8 @@ class FakeCloud:
             space |= {"hardware": asked["flavor"], "sleep": asked.get("sleepTimeSeconds")}
             if asked["flavor"] != "cpu-basic":
                 self._start_space(name, space)
+        elif verb[0] == "sleeptime":
+            space["sleep"] = asked["seconds"]
         elif verb[0] == "pause":
             space["stage"] = "PAUSED"
         elif verb[0] == "restart":

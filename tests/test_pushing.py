@@ -6,15 +6,20 @@ import json
 import os
 import shutil
 import signal
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from hub import HubError
+from hub import Hub, HubError
+from hub.run import RECORD
 from hub.serving.pushing import pull, push, to_push, verify_remote
 from hub.serving.registry import Registry
 from tests.fake_hub import FakeHub, fake_hub
 from tests.training_fixtures import adapter_folder
+from training.checkpoints import publish
+from training.remote.pushing import Pusher, to_send
+from training.runlog import RunLog, read_log
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -227,3 +232,65 @@ def test_what_comes_from_the_hub_is_not_trusted(
         pull(other, REPOSITORY)
     assert other.list() == []
     shutil.rmtree(other.folder, ignore_errors=True)
+
+
+RUN = "20261129-101500-scratch-tiny"
+
+
+def checkpoint(run: Path, step: int) -> Path:
+    folder = run / "checkpoints" / f"checkpoint-{step}"
+    partial = folder.with_name(".partial")
+    partial.mkdir(parents=True)
+    (partial / "adapter_model.safetensors").write_bytes(b"weights %d" % step)
+    (partial / "trainer_state.json").write_text(json.dumps({"global_step": step}))
+    publish(partial, folder)
+    return folder
+
+
+@pytest.fixture
+def begun(tmp_path: Path) -> Path:
+    """A run of a hub that has saved once, and whose process is gone."""
+    folder = tmp_path / "team/.patternhub/runs" / RUN
+    folder.mkdir(parents=True)
+    (folder / RECORD).write_text(json.dumps({"name": "team", "preset": "", "created": 1.0}))
+    checkpoint(folder, 2)
+    return folder
+
+
+def on_branch(server: FakeHub) -> set[bytes]:
+    return set(server.files.get(f"{REPOSITORY}@checkpoints-{RUN}", {}).values())
+
+
+def test_each_save_of_a_run_is_on_a_branch_of_its_own_while_the_run_goes_on(
+    begun: Path, server: FakeHub
+) -> None:
+    heard: list[str] = []
+    pusher = Pusher(begun, REPOSITORY, lambda event: heard.append(event["event"]))
+    log = RunLog(begun, pusher)
+    log("save", step=2)
+    newest = checkpoint(begun, 4)
+    log("save", step=4)
+    log("stop", reason="interrupted")
+    pusher.close()
+    assert on_branch(server) == {path.read_bytes() for path in newest.iterdir()}
+    assert heard == ["save", "save", "stop"]
+    assert server.private[REPOSITORY]
+    assert to_send(begun, REPOSITORY) is None
+
+
+def test_a_hub_that_is_away_holds_up_no_run_and_adapters_push_sends_the_rest(
+    begun: Path, server: FakeHub, tmp_path: Path
+) -> None:
+    hub = Hub.open(tmp_path / "team")
+    server.faults = [("POST .*/branch/", 403)] * 2  # at the save, and once more at the end
+    logged = threading.Event()
+    pusher = Pusher(begun, REPOSITORY, lambda event: event["event"] == "save" or logged.set())
+    RunLog(begun, pusher)("save", step=2)
+    assert logged.wait(30)
+    pusher.close()
+    told = [event for event in read_log(begun) if event["event"] == "not pushed"]
+    assert ["403" in event["reason"] for event in told] == [True]
+    report = hub.push_adapters(repository=REPOSITORY)
+    assert report.checkpoints == [RUN]
+    assert b"weights 2" in on_branch(server)
+    assert hub.push_adapters(repository=REPOSITORY).checkpoints == []

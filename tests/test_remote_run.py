@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from hub import Hub
 from hub.cli import main
 from tests.remote_fixtures import ADAPTERS, REPO, live_cloud, settings, tiny
+from training.adapter import base_of
 from training.checkpoints import problems
 from training.remote import fetch, follow, launch, load, status
 from training.runlog import read_log
@@ -40,12 +41,14 @@ def test_a_job_trains_and_its_adapter_comes_here(cloud: FakeCloud, tmp_path: Pat
     assert follow(run).stage == "done"
     adapter = Path(config.output) / "adapter"
     assert problems(adapter) == []
-    assert problems(Path(config.output) / "base") == []
+    assert Path(base_of(adapter)).parent == adapter  # it came with its base
     assert [e["step"] for e in read_log(Path(config.output)) if e["event"] == "save"] == [2, 4]
     there = cloud.names(BUCKET, "runs/run-1/checkpoints/")
     assert {name.split("/")[3] for name in there} == {"checkpoint-2", "checkpoint-4"}
     pushed = [n for n in cloud.hub.files[ADAPTERS] if n.startswith("run-1-")]
-    assert {Path(name).name for name in pushed} == {p.name for p in adapter.iterdir()}
+    assert {name.partition("/")[2] for name in pushed} == {
+        p.relative_to(adapter).as_posix() for p in adapter.rglob("*") if p.is_file()
+    }
     assert cloud.hub.token not in printed
     assert json.loads((Path(config.output) / "remote.json").read_text())["job"] == run.job
 

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,9 +15,11 @@ import yaml
 from click.testing import CliRunner
 from huggingface_hub import HfApi
 
+from hub import Hub
 from hub.cli import main
 from tests.remote_fixtures import REPO, live_cloud, settings, tiny
-from training.checkpoints import problems, publish
+from tests.training_fixtures import adapter_folder
+from training.checkpoints import problems
 from training.remote import launch, stop
 from training.remote.bucket import Bucket
 from training.remote.space import app_tree
@@ -63,7 +66,7 @@ def test_a_space_installs_what_the_project_needs_and_gradio_as_it_asks() -> None
     (gradio,) = needed - given
     assert given <= needed
     version = yaml.safe_load((ROOT / "space_app/README.md").read_text().split("---\n")[1])
-    assert gradio == f"gradio>={version['sdk_version'].rpartition('.')[0]},<7"
+    assert gradio == f"gradio[oauth]>={version['sdk_version'].rpartition('.')[0]},<7"
 
 
 def test_the_same_program_is_the_same_wheel_and_it_runs(tmp_path: Path) -> None:
@@ -86,12 +89,17 @@ def test_the_same_program_is_the_same_wheel_and_it_runs(tmp_path: Path) -> None:
 
 
 def test_a_deployment_sets_up_the_space_and_asks_for_no_hardware(cloud: FakeCloud) -> None:
-    code, printed = patternhub("deploy")
+    code, printed = patternhub("deploy", "--hub-repo", "team/hub")
     assert code == 0, printed
+    wheel = f"pattern_hub-{version('pattern-hub')}-py3-none-any.whl"
+    assert sorted(cloud.hub.files[REPO]) == ["README.md", "app.py", wheel, "requirements.txt"]
     space = cloud.spaces[REPO]
     assert space["hardware"] == "cpu-basic"
     assert set(space["secrets"]) == {"HF_TOKEN", "PATTERNHUB_PASSWORD"}
-    assert space["variables"] == {"PATTERNHUB_BUCKET": BUCKET}
+    assert space["variables"] == {
+        "PATTERNHUB_BUCKET": BUCKET,
+        "PATTERNHUB_HUB_REPO": "team/hub",
+    }
     assert space["volumes"] == [{"type": "bucket", "source": BUCKET, "mountPath": "/data"}]
     assert cloud.hub.private[REPO]
     assert not any(secret in printed for secret in space["secrets"].values())
@@ -116,23 +124,39 @@ def test_status_names_what_waits_and_sleep_pauses(cloud: FakeCloud, tmp_path: Pa
     assert cloud.spaces[REPO]["stage"] == "RUNNING"
 
 
-def test_files_rescues_what_is_whole_and_names_what_is_not(
-    cloud: FakeCloud, tmp_path: Path
+@pytest.mark.slow
+def test_a_space_gives_itself_a_run_without_deploying_or_restarting_itself(
+    cloud: FakeCloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    assert patternhub("deploy")[0] == 0
+    monkeypatch.setenv("SPACE_ID", REPO)
+    cloud.spaces[REPO]["hardware"] = "t4-small"
+    cloud.hub.seen.clear()
+    launch(tiny(tmp_path), "space", settings(minutes=30))
+    assert json.loads(patternhub("status", "--json")[1])["waiting"] == ["run-1"]
+    assert cloud.spaces[REPO]["sleep"] == 30 * 60
+    changes = [request for request in cloud.hub.seen if f"POST /api/spaces/{REPO}" in request]
+    assert changes == [f"POST /api/spaces/{REPO}/sleeptime"]
+
+
+def test_files_rescues_and_registers_what_is_whole_and_names_what_is_not(
+    cloud: FakeCloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "team").mkdir()
+    (tmp_path / "team/hub.toml").write_text("")
     patternhub("deploy")
-    partial = tmp_path / "partial"
-    partial.mkdir()
-    (partial / "adapter_config.json").write_text("{}")
-    (partial / "adapter_model.safetensors").write_bytes(b"weights")
-    publish(partial, tmp_path / "adapter")
+    adapter_folder(tmp_path / "adapter")
     files = {path.name: path for path in (tmp_path / "adapter").iterdir()}
     bucket = Bucket(HfApi(), BUCKET)
     bucket.write({f"runs/good/adapter/{name}": path for name, path in files.items()})
     bucket.write({f"runs/bad/adapter/{name}": path for name, path in files.items()})
     bucket.write({"runs/bad/adapter/adapter_model.safetensors": b"other"})
     cloud.hub.files[REPO] |= {f"out/{name}": path.read_bytes() for name, path in files.items()}
+    monkeypatch.chdir(tmp_path / "team")
     code, printed = patternhub("files", "--to", str(tmp_path / "saved"))
     assert code == 1
+    (rescued,) = Hub.open(tmp_path / "team").adapters.list()  # it lay in two places
+    assert f"saved/good/adapter as {rescued.reference}" in printed
     assert "runs/bad/adapter: not whole: adapter_model.safetensors is not what was" in printed
     assert problems(tmp_path / "saved/good/adapter") == []
     assert problems(tmp_path / "saved/out") == []

@@ -20,11 +20,21 @@ def command(dataset: Path, tmp_path: Path, *options: str) -> list[str]:
     return ["scratch-tiny", *places, *options]
 
 
-def test_settings_that_cannot_be_used_end_with_two(
+def test_settings_that_cannot_be_used_end_with_two_and_are_all_named(
     dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(command(dataset, tmp_path, "--set", "train.epoch=1")) == 2
-    assert "did you mean 'epochs'?" in capsys.readouterr().err
+    given = ("train.epoch=1", "train.strategy=epoch", "train.save_steps=7", "scratch.heads=5")
+    options = [part for setting in given for part in ("--set", setting)]
+    assert main(command(dataset, tmp_path, *options, "--base", "team/base")) == 2
+    said = capsys.readouterr().err
+    for part in (
+        "did you mean 'epochs'?",
+        "train.save_steps is given, but train.strategy is 'epoch'",
+        "base = 'team/base' and scratch: a run has one base",
+        "is no even multiple of scratch.heads = 5",
+    ):
+        assert part in said, said
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_dry_run_checks_everything_and_writes_nothing(

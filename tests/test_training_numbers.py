@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,9 +16,10 @@ from tests.training_fixtures import rows, tokenizer, write_rows
 from training import hardware
 from training.config import Config, load_config, make_config
 from training.data import Sequence
+from training.errors import TrainingError
 from training.memory import adapter_bytes, estimate
 from training.preflight import preflight
-from training.sft import _dataset
+from training.sft import _dataset, train
 
 LENGTH = 2048
 
@@ -118,7 +121,31 @@ def test_layers_that_are_not_there_and_rows_past_the_context_are_named_before_th
     write_rows(base.parent / "data/train.jsonl", long)
     (failed,) = [check for check in preflight(settings(base)) if not check.passed]
     assert failed.name == "rows"
-    assert "1 longer than the base's context: set data.max_length = 64" in failed.detail
+    said = "1 longer than the base's context: set data.max_length = 64"
+    assert said in failed.detail
+    with pytest.raises(TrainingError, match=said):  # and of a run that nothing was asked before
+        train(settings(base))
+
+
+@pytest.mark.parametrize(
+    ("changed", "name", "said"),
+    [
+        ({"model_type": "hydra-9"}, "base", "model type `hydra-9` .* Name another base, or update"),
+        (
+            {"quantization_config": {"quant_method": "gptq", "bits": 4}},
+            "base",
+            "is quantised by gptq already .* set quantization = null, or name the base",
+        ),
+    ],
+)
+def test_an_unknown_architecture_and_a_base_that_cannot_be_quantised_are_named_with_a_way_out(
+    base: Path, changed: dict[str, Any], name: str, said: str
+) -> None:
+    said_of_it = json.loads((base / "config.json").read_text())
+    (base / "config.json").write_text(json.dumps(said_of_it | changed))
+    (check,) = preflight(settings(base), steps=2)
+    assert (check.name, check.passed) == (name, False)
+    assert re.search(said, check.detail)
 
 
 def test_the_peak_of_a_process_is_its_own_and_not_its_parents() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,15 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from hub.serving.registry import Registry
 from tests.training_fixtures import rows, write_rows
 from training import loop
+from training.adapter import base_of
 from training.checkpoints import problems, saved
 from training.config import Config, make_config
 from training.errors import TrainingError
+from training.export import export
+from training.generate import LocalModel
 from training.output import Stop, alone
 from training.prepare import prepare
 from training.runlog import RunLog, read_log
@@ -115,6 +120,27 @@ def test_the_adapter_loads_on_its_base_and_changes_what_it_says(whole: Result, b
         before = model(**ids).logits
         after = PeftModel.from_pretrained(model, whole.adapter)(**ids).logits
     assert not torch.allclose(before, after)
+
+
+@pytest.mark.slow
+def test_an_adapter_whose_base_the_run_has_built_outlives_the_runs_folder(
+    dataset: Path, tmp_path: Path
+) -> None:
+    scratch = {"vocabulary": 400, "hidden": 64, "layers": 2, "heads": 2, "steps": 2}
+    places = {"dataset": str(dataset), "output": str(tmp_path / "run"), "scratch": scratch}
+    config = make_config({**TINY, **places, "train": TINY["train"] | {"epochs": 1}})
+    result = train(config)
+    assert result.adapter is not None
+    registry = Registry.open(tmp_path / "adapters")
+    kept = registry.take(result.adapter, name="team")
+    shutil.rmtree(tmp_path / "run")
+    folder = registry.path(kept)
+    assert registry.verify() == {kept.reference: []}
+    assert kept.base.startswith("scratch-")
+    assert base_of(folder) == str(folder / "base")
+    model = LocalModel.load(base_of(folder))
+    model.add("team", folder)
+    assert export(folder, tmp_path / "merged", form="merged").files["model.safetensors"] > 0
 
 
 @pytest.mark.parametrize("step", [1, 4, 7])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import random
@@ -24,7 +25,7 @@ from hub.buckets import bucket
 from hub.cli import main
 from hub.errors import HubError
 from hub.store.minilm import NAME, packaged_folder
-from hub.store.tuned import ADAPTER, CARD, SHIPPED, STATIC
+from hub.store.tuned import ADAPTER, CARD, SHIPPED, SHIPPED_NAME, STATIC
 from hub.terminal.tuning import tune_summary
 from hub.tuning.measure import WEIGHTS, Bench, Scores, best_weight
 from hub.tuning.pairs import collect_pairs
@@ -35,9 +36,9 @@ if TYPE_CHECKING:
     from hub.types import Pattern
 
 SAID = """lantern harbour copper meadow violin glacier pepper saddle orchard thunder candle marble
-bridge feather kettle anchor willow mirror garden blanket engine ribbon ladder puzzle""".split()  # noqa: SIM905
+bridge feather""".split()  # noqa: SIM905
 WRITTEN = """basalt quorum nimbus lattice ferrite umbra tundra cobalt zephyr isthmus fjord gneiss
-sonnet plasma vertex parsec rhombus cipher tensor glyph quartz lichen monsoon alloy""".split()  # noqa: SIM905
+sonnet plasma""".split()  # noqa: SIM905
 
 
 def made_up_code(folder: Path, *, files: int, learnable: bool = True, seed: int = 0) -> Path:
@@ -50,11 +51,11 @@ def made_up_code(folder: Path, *, files: int, learnable: bool = True, seed: int 
         for nth in range(10):
             said = draw.sample(range(len(SAID)), 4)
             written = said if learnable else draw.sample(range(len(SAID)), 4)
-            calls = "\n".join(f"    {WRITTEN[i]} = combine({WRITTEN[i]}, value)" for i in written)
+            terms = ", ".join(WRITTEN[i] for i in written)
             functions.append(
                 f"def f{number}_{nth}(value):\n"
                 f'    """Bring the {" and the ".join(SAID[i] for i in said)} together."""\n'
-                f"{calls}\n    return value\n"
+                f"    return combine({terms})\n"
             )
         (folder / f"m{number}.py").write_text("\n\n".join(functions))
     return folder
@@ -69,11 +70,11 @@ def in_files(code: Path, folder: Path, names: list[str]) -> Path:
     return folder
 
 
-def base_hub(folder: Path, *sources: Path) -> Hub:
-    """A hub over base MiniLM, fast tier indexed."""
+def new_hub(folder: Path, *sources: Path, model: str = SHIPPED_NAME) -> Hub:
+    """A hub whose fast tier is indexed: of a model that is not shipped it has to be distilled."""
     folder.mkdir()
     (folder / "hub.toml").write_text(
-        f"# kept\n[embedding]\nmodel = {NAME!r}  # why\ntier = 'fast'\n"
+        f"# kept\n[embedding]\nmodel = {model!r}  # why\ntier = 'fast'\n"
     )
     hub = Hub.open(folder)
     hub.index(sources)
@@ -87,25 +88,31 @@ def card_of(hub: Hub) -> dict[str, Any]:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Small models of a run: fewer questions to judge by, and short texts."""
-    monkeypatch.setattr(tuning, "MIN_HELD_OUT", 40)
-    monkeypatch.setattr(
+    make_quick(monkeypatch)
+
+
+def make_quick(patch: pytest.MonkeyPatch) -> None:
+    """Fewer questions to judge by, short texts, one checkpoint, and one runtime for all."""
+    patch.setattr(tuning, "MIN_HELD_OUT", 25)
+    patch.setattr("hub.store.minilm.FEW", 10_000)
+    patch.setattr(retriever, "CHECKPOINTS", 1)
+    patch.setattr(
         tuning,
         "recipe_of",
         lambda method, epochs: retriever.Recipe(
-            epochs=epochs, batch=16, max_tokens=32, rank=4 if method == "lora" else 0,
-            learning_rate=3e-3 if method == "lora" else 2e-4,
+            epochs=epochs, batch=16, max_tokens=32, rank=32 if method == "lora" else 0,
+            learning_rate=2e-3 if method == "lora" else 2e-4,
         ),
     )  # fmt: skip
 
 
 def test_a_tuned_fast_tier_is_used_at_once_and_finds_more(tmp_path: Path, quick: None) -> None:
-    source = made_up_code(tmp_path / "team", files=30)
-    hub = base_hub(tmp_path / "hub", source)
+    source = made_up_code(tmp_path / "team", files=15)
+    hub = new_hub(tmp_path / "hub", source)
     report = hub.tune(tiers=["fast"])
     verdict = report.verdicts["fast"]
-    assert report.pairs == {"docs": 300}
-    assert report.trained + report.held_out == 300
+    assert report.pairs == {"docs": 150}
+    assert report.trained + report.held_out == 150
     assert verdict.kept
     assert verdict.tuned > verdict.base
     assert verdict.interval[0] > 0
@@ -117,7 +124,7 @@ def test_a_tuned_fast_tier_is_used_at_once_and_finds_more(tmp_path: Path, quick:
     assert not list((hub.workspace.store_folder / "tuned").glob("run-*"))
     assert "`patternhub tune compare` says more" in tune_summary(report)
     compared = hub.compare_tuned()
-    assert compared.base == NAME
+    assert compared.base == SHIPPED_NAME
     assert compared.verdicts["fast"][""].questions == verdict.questions
     assert compared.verdicts["fast"][""].tuned == pytest.approx(verdict.tuned, abs=1e-6)
     assert compared.verdicts["best"][""].tuned == pytest.approx(
@@ -126,7 +133,7 @@ def test_a_tuned_fast_tier_is_used_at_once_and_finds_more(tmp_path: Path, quick:
 
 
 def test_what_cannot_be_learned_changes_nothing(tmp_path: Path, quick: None) -> None:
-    hub = base_hub(tmp_path / "hub", made_up_code(tmp_path / "team", files=30, learnable=False))
+    hub = new_hub(tmp_path / "hub", made_up_code(tmp_path / "team", files=15, learnable=False))
     before = (hub.workspace.folder / "hub.toml").read_text()
     report = hub.tune(tiers=["fast"])
     assert not report.verdicts["fast"].kept
@@ -136,10 +143,10 @@ def test_what_cannot_be_learned_changes_nothing(tmp_path: Path, quick: None) -> 
 
 
 def test_with_few_pairs_every_file_is_held_out_once(tmp_path: Path, quick: None) -> None:
-    hub = base_hub(tmp_path / "hub", made_up_code(tmp_path / "team", files=15))
+    hub = new_hub(tmp_path / "hub", made_up_code(tmp_path / "team", files=10))
     report = hub.tune(tiers=["fast"])
     assert report.folds == tuning.FOLDS
-    assert report.verdicts["fast"].questions == 150 == report.trained
+    assert report.verdicts["fast"].questions == 100 == report.trained
     assert report.verdicts["fast"].kept
     assert tune_summary(report).endswith("none is left for `patternhub tune compare`")
     with pytest.raises(HubError, match="every file was learned from"):
@@ -147,10 +154,38 @@ def test_with_few_pairs_every_file_is_held_out_once(tmp_path: Path, quick: None)
 
 
 def test_too_few_pairs_are_refused_with_how_many_are_needed(tmp_path: Path) -> None:
-    hub = base_hub(tmp_path / "hub", made_up_code(tmp_path / "team", files=3))
+    hub = new_hub(tmp_path / "hub", made_up_code(tmp_path / "team", files=3))
     with pytest.raises(HubError, match=r"30 pairs .* 350 are needed .* nothing was trained"):
         hub.tune(tiers=["fast"])
     assert not (hub.workspace.store_folder / "tuned").exists()
+
+
+def test_pairs_that_are_all_alike_are_refused_with_why_they_were_left_out(tmp_path: Path) -> None:
+    (tmp_path / "team").mkdir()
+    same = '    """Return the value of the field."""\n    return record.lookup("field", None)\n'
+    code = "\n\n".join(f"def f{n}(record):\n{same}" for n in range(400))
+    (tmp_path / "team" / "a.py").write_text(code)
+    new_hub(tmp_path / "hub", tmp_path / "team")
+    found = CliRunner().invoke(main, ["--hub", str(tmp_path / "hub"), "tune"])
+    assert found.exit_code
+    assert "0 pairs of a question and its answer were found" in found.output
+    assert "(400 a question with several answers: left out), 350 are needed" in found.output
+
+
+def test_what_is_nearly_alike_is_no_reason_to_change_anything(tmp_path: Path, quick: None) -> None:
+    """Questions that differ in a number: the words find each, and training adds nothing."""
+    (tmp_path / "team").mkdir()
+    for file in range(4):
+        functions = [
+            f'def f{n}(record):\n    """Return the value of field {n} of a record."""\n'
+            f'    return record.lookup("field", {n}, default=None)\n'
+            for n in range(10 * file, 10 * file + 10)
+        ]
+        (tmp_path / "team" / f"m{file}.py").write_text("\n\n".join(functions))
+    report = new_hub(tmp_path / "hub", tmp_path / "team").tune(tiers=["fast"])
+    assert report.verdicts["fast"].questions == 40
+    assert not report.verdicts["fast"].kept
+    assert report.model == ""
 
 
 def test_files_fewer_than_folds_are_each_judged_by_a_model_of_the_others(
@@ -158,8 +193,8 @@ def test_files_fewer_than_folds_are_each_judged_by_a_model_of_the_others(
 ) -> None:
     """Also two of them, which a hash of their paths would put in one fold."""
     assert int(bucket("two/b.py") * tuning.FOLDS) == int(bucket("two/d.py") * tuning.FOLDS)
-    team = made_up_code(tmp_path / "team", files=30)
-    hub = base_hub(tmp_path / "hub", in_files(team, tmp_path / "two", ["b.py", "d.py"]))
+    team = made_up_code(tmp_path / "team", files=10)
+    hub = new_hub(tmp_path / "hub", in_files(team, tmp_path / "two", ["b.py", "d.py"]))
     learned: list[set[str]] = []
 
     def seen(table: Any, _: str, train: list[tuple[str, str]], *__: Any, **___: Any) -> Any:
@@ -168,9 +203,9 @@ def test_files_fewer_than_folds_are_each_judged_by_a_model_of_the_others(
 
     monkeypatch.setattr(retriever, "tune_static", seen)
     report = hub.tune(tiers=["fast"])
-    assert (report.folds, report.verdicts["fast"].questions) == (2, 300)
+    assert (report.folds, report.verdicts["fast"].questions) == (2, 100)
     everything, *folds = learned
-    assert [len(fold) for fold in folds] == [150, 150]
+    assert [len(fold) for fold in folds] == [50, 50]
     assert folds[0] | folds[1] == everything
 
 
@@ -179,14 +214,14 @@ def test_a_split_that_leaves_nothing_to_learn_from_is_refused(
     tmp_path: Path, quick: None, dry_run: bool
 ) -> None:
     """One file is learned from or judged by; a source that has every pair cannot be held out."""
-    team = made_up_code(tmp_path / "team", files=30)
-    hub = base_hub(tmp_path / "hub", team)
-    with pytest.raises(HubError, match=r"'team' held out 0 of 300 pairs .* Hold out fewer"):
+    team = made_up_code(tmp_path / "team", files=15)
+    hub = new_hub(tmp_path / "hub", team)
+    with pytest.raises(HubError, match=r"'team' held out 0 of 150 pairs .* Hold out fewer"):
         hub.tune(tiers=["fast"], hold_out=["team"], dry_run=dry_run)
     alone_in = in_files(team, tmp_path / "one", ["all.py"])
-    alone = base_hub(tmp_path / "alone", alone_in)
+    alone = new_hub(tmp_path / "alone", alone_in)
     with pytest.raises(
-        HubError, match=r"all 300 pairs are of one file, one/all\.py, .* Index more"
+        HubError, match=r"all 150 pairs are of one file, one/all\.py, .* Index more"
     ):
         alone.tune(tiers=["fast"], dry_run=dry_run)
     assert not (alone.workspace.store_folder / "tuned").exists()
@@ -194,11 +229,11 @@ def test_a_split_that_leaves_nothing_to_learn_from_is_refused(
 
 def test_a_dry_run_counts_and_writes_nothing(tmp_path: Path, quick: None) -> None:
     folder = tmp_path / "hub"
-    base_hub(folder, made_up_code(tmp_path / "team", files=30))
+    new_hub(folder, made_up_code(tmp_path / "team", files=15))
     found = CliRunner().invoke(main, ["--hub", str(folder), "tune", "--dry-run", "--json"])
     assert found.exit_code == 0, found.output
     report = json.loads(found.stdout)
-    assert report["pairs"] == {"docs": 300}
+    assert report["pairs"] == {"docs": 150}
     assert report["verdicts"] == {}
     assert not (folder / ".patternhub" / "tuned").exists()
 
@@ -207,9 +242,9 @@ def test_a_dry_run_counts_and_writes_nothing(tmp_path: Path, quick: None) -> Non
 def test_a_source_held_out_whole_is_never_learned_from(
     tmp_path: Path, quick: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one = made_up_code(tmp_path / "one", files=30)
+    one = made_up_code(tmp_path / "one", files=15)
     two = made_up_code(tmp_path / "two", files=10, seed=1)
-    hub = base_hub(tmp_path / "hub", one, two)
+    hub = new_hub(tmp_path / "hub", one, two)
     learned: list[str] = []
     real = retriever.tune_static
 
@@ -238,15 +273,15 @@ def tuned_best(tmp_path_factory: pytest.TempPathFactory) -> tuple[Hub, Any]:
     """A hub whose best tier was really tuned."""
     folder = tmp_path_factory.mktemp("best")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tuning, "MIN_HELD_OUT", 40)
-        recipe = retriever.Recipe(epochs=3, batch=16, max_tokens=32, rank=4, learning_rate=3e-3)
-        patch.setattr(tuning, "recipe_of", lambda method, epochs: recipe)
-        hub = base_hub(folder / "hub", made_up_code(folder / "team", files=30))
-        report = hub.tune(tiers=["best"])
+        make_quick(patch)
+        hub = new_hub(folder / "hub", made_up_code(folder / "team", files=15))
+        report = hub.tune(tiers=["best"], epochs=2)
     return hub, report
 
 
-def test_the_best_tier_is_tuned_and_the_fast_tier_stays(tuned_best: tuple[Hub, Any]) -> None:
+def test_the_best_tier_is_tuned_and_the_fast_tier_stays(
+    tuned_best: tuple[Hub, Any], quick: None
+) -> None:
     hub, report = tuned_best
     assert report.verdicts["best"].kept
     folder = hub.workspace.folder / report.model
@@ -254,8 +289,8 @@ def test_the_best_tier_is_tuned_and_the_fast_tier_stays(tuned_best: tuple[Hub, A
     hub.index(tier="best")
     assert hub.search("the thunder and the pepper", tier="best")[0].pattern.kind == "function"
     card = json.loads((folder / CARD).read_text())
-    assert card["base"] == NAME
-    assert card["pairs"] == {"docs": 300}
+    assert card["base"] == SHIPPED_NAME
+    assert card["pairs"] == {"docs": 150}
 
 
 @pytest.mark.slow
@@ -284,8 +319,8 @@ def test_tuning_again_starts_from_what_was_tuned_before(
         patch.setattr(retriever, "tune_encoder", seen)
         here = tune_a_copy("here", first.model)
         tune_a_copy("there", str(tmp_path / "theirs"))
-    assert starts == [None, tmp_path / "theirs" / ADAPTER]
-    assert card_of(here)["base"] == NAME
+    assert starts == [SHIPPED / ADAPTER, tmp_path / "theirs" / ADAPTER]
+    assert card_of(here)["base"] == SHIPPED_NAME
 
 
 def test_a_tier_that_is_not_tuned_stays_as_it_was_tuned(
@@ -296,14 +331,14 @@ def test_a_tier_that_is_not_tuned_stays_as_it_was_tuned(
     copy = tmp_path / "copy"
     shutil.copytree(hub.workspace.folder, copy)
     again = Hub.open(copy)
-    again.index([made_up_code(tmp_path / "more", files=40, seed=2)])
+    again.index([made_up_code(tmp_path / "more", files=20, seed=2)])
     report = again.tune(tiers=["fast"])
     assert report.model != first.model
     old, new = json.loads((copy / first.model / CARD).read_text()), card_of(again)
     assert new["sha256"][ADAPTER] == old["sha256"][ADAPTER]
     assert new["sha256"][STATIC] != old["sha256"][STATIC]
     assert new["held_out_below"] <= old["held_out_below"]
-    assert new["base"] == NAME
+    assert new["base"] == SHIPPED_NAME
 
 
 @pytest.mark.slow
@@ -311,7 +346,7 @@ def test_the_best_tier_is_judged_beside_the_vectors_it_will_be_used_with(
     tmp_path: Path, quick: None
 ) -> None:
     """A later run's static vectors that are not kept leave those of the earlier run in use."""
-    hub = base_hub(tmp_path / "hub", made_up_code(tmp_path / "team", files=30))
+    hub = new_hub(tmp_path / "hub", made_up_code(tmp_path / "team", files=15))
     assert hub.tune(tiers=["fast"]).verdicts["fast"].kept
     in_use = hub.workspace.encoders.fast.digest
     beside: list[str] = []
@@ -333,7 +368,7 @@ def test_the_best_tier_is_judged_beside_the_vectors_it_will_be_used_with(
 
 def test_what_a_killed_run_left_is_cleared_away(tmp_path: Path, quick: None) -> None:
     """A run with other pairs cannot go on with it."""
-    hub = base_hub(tmp_path / "hub", made_up_code(tmp_path / "team", files=15))
+    hub = new_hub(tmp_path / "hub", made_up_code(tmp_path / "team", files=15))
     stale = hub.workspace.store_folder / "tuned" / "run-0123456789ab" / "final"
     stale.mkdir(parents=True)
     hub.tune(tiers=["fast"])
@@ -342,7 +377,7 @@ def test_what_a_killed_run_left_is_cleared_away(tmp_path: Path, quick: None) -> 
 
 @pytest.mark.slow
 def test_a_killed_run_goes_on_from_what_it_had(tmp_path: Path, quick: None) -> None:
-    hub = base_hub(tmp_path / "hub", made_up_code(tmp_path / "team", files=30))
+    hub = new_hub(tmp_path / "hub", made_up_code(tmp_path / "team", files=15), model=NAME)
     calls: list[str] = []
     real_static, real_encoder = retriever.tune_static, retriever.tune_encoder
 
@@ -366,7 +401,7 @@ def test_a_killed_run_goes_on_from_what_it_had(tmp_path: Path, quick: None) -> N
 
 @pytest.mark.slow
 def test_all_weights_can_be_tuned(tmp_path: Path, quick: None) -> None:
-    hub = base_hub(tmp_path / "hub", made_up_code(tmp_path / "team", files=30))
+    hub = new_hub(tmp_path / "hub", made_up_code(tmp_path / "team", files=15), model=NAME)
     report = hub.tune(tiers=["best"], method="full", epochs=3)
     assert report.verdicts["best"].kept
     folder = hub.workspace.folder / report.model
@@ -388,7 +423,7 @@ def test_a_model_of_static_vectors_is_indexed_and_only_its_fast_tier_can_be_tune
     SentenceTransformer(modules=[module]).save(str(folder / "bag"))
     (folder / "hub.toml").write_text("[embedding]\nmodel = 'bag'\n")
     hub = Hub.open(folder)
-    hub.index([made_up_code(tmp_path / "team", files=30)], tier="best")
+    hub.index([made_up_code(tmp_path / "team", files=15)], tier="best")
     for tier in ("fast", "best"):
         found = hub.search("def f3_4(value): return value", tier=tier)
         assert found[0].pattern.symbol == "f3_4"
@@ -404,7 +439,7 @@ def test_a_model_of_static_vectors_is_indexed_and_only_its_fast_tier_can_be_tune
 def test_two_runs_at_once_are_refused(tmp_path: Path, quick: None) -> None:
     from filelock import FileLock
 
-    hub = base_hub(tmp_path / "hub", made_up_code(tmp_path / "team", files=30))
+    hub = new_hub(tmp_path / "hub", made_up_code(tmp_path / "team", files=15))
     home = hub.workspace.store_folder / "tuned"
     home.mkdir()
     with FileLock(home / "lock"), pytest.raises(HubError, match="another `patternhub tune`"):
@@ -412,7 +447,7 @@ def test_two_runs_at_once_are_refused(tmp_path: Path, quick: None) -> None:
 
 
 def test_epochs_that_never_end_or_never_begin_are_refused(tmp_path: Path) -> None:
-    base_hub(tmp_path / "hub", made_up_code(tmp_path / "team", files=1))
+    new_hub(tmp_path / "hub", made_up_code(tmp_path / "team", files=1))
     for epochs in ("inf", "nan", "0", "-1"):
         command = ["--hub", str(tmp_path / "hub"), "tune", "--epochs", epochs]
         found = CliRunner().invoke(main, command)
@@ -438,42 +473,52 @@ def test_a_tuned_folder_that_is_gone_is_named(tuned_best: tuple[Hub, Any]) -> No
         shutil.move(moved, folder)
 
 
-@pytest.mark.parametrize("damage", ["missing", "altered"])
+@pytest.fixture(scope="module")
+def theirs(tmp_path_factory: pytest.TempPathFactory) -> Hub:
+    """A hub that searches with a colleague's retriever; all its runtime files are made."""
+    folder = tmp_path_factory.mktemp("theirs")
+    shutil.copytree(SHIPPED, folder / "hub" / "theirs")
+    (folder / "hub" / "hub.toml").write_text("[embedding]\nmodel = 'theirs'\n")
+    hub = Hub.open(folder / "hub")
+    hub.index([made_up_code(folder / "team", files=1)], tier="best")
+    assert hub.search("the thunder and the pepper", tier="best")
+    return hub
+
+
 @pytest.mark.parametrize("file", [ADAPTER, STATIC, CARD])
 def test_a_damaged_retriever_is_refused_though_its_runtime_files_are_in_the_cache(
-    tmp_path: Path, file: str, damage: str
+    theirs: Hub, file: str
 ) -> None:
-    hub_folder, folder = tmp_path / "hub", tmp_path / "hub" / "theirs"
-    shutil.copytree(SHIPPED, folder)
-    (hub_folder / "hub.toml").write_text("[embedding]\nmodel = 'theirs'\n")
-    source = made_up_code(tmp_path / "team", files=1)
-    hub = Hub.open(hub_folder)
-    hub.index([source], tier="best")
-    assert hub.search("the thunder and the pepper", tier="best")  # all runtime files are made
-    whole = (folder / file).read_bytes()
-    (folder / file).unlink()
-    if damage == "altered":
-        (folder / file).write_bytes(bytes([whole[0] ^ 1, *whole[1:]]))
-    for command in (["index", str(source)], ["search", "the thunder"], ["doctor"]):
-        found = CliRunner().invoke(main, ["--hub", str(hub_folder), *command])
-        assert found.exit_code
-        assert str(folder / file) in found.output
-        assert "put the folder back as it was made, or set embedding.model" in found.output
-        if damage == "missing":
-            assert "is missing" in found.output
-        elif file != CARD:
-            for data in (whole, (folder / file).read_bytes()):
-                assert hashlib.sha256(data).hexdigest() in found.output
+    home = theirs.workspace.folder
+    path = home / "theirs" / file
+    whole = path.read_bytes()
+    altered = bytes([whole[0] ^ 1, *whole[1:]])
+    try:
+        for damaged in (b"", altered):
+            path.write_bytes(damaged) if damaged else path.unlink()
+            for command in (["index", str(home.parent / "team")], ["search", "it"], ["doctor"]):
+                found = CliRunner().invoke(main, ["--hub", str(home), *command])
+                assert found.exit_code
+                assert str(path) in found.output
+                way_out = "put the folder back as it was made, or set embedding.model"
+                assert way_out in found.output
+                assert ("is missing" in found.output) == (not damaged)
+                if damaged and file != CARD:
+                    for data in (whole, altered):
+                        assert hashlib.sha256(data).hexdigest() in found.output
+    finally:
+        path.write_bytes(whole)
 
 
-def bench(files: int = 6) -> tuple[Bench, list[Pattern]]:
+@functools.cache
+def bench() -> tuple[Bench, list[Pattern]]:
     import tempfile
 
     from hub.preparing import with_ids
     from indexers.code import chunk_file
 
     with tempfile.TemporaryDirectory() as folder:
-        root = made_up_code(Path(folder), files=files)
+        root = made_up_code(Path(folder), files=6)
         patterns = [
             p
             for path in sorted(root.iterdir())
@@ -492,7 +537,7 @@ def test_the_corpus_holds_every_answer_and_none_of_its_documentation() -> None:
 
 @given(st.lists(st.sampled_from([0.0, 0.1, 0.5, 1.0]), min_size=60, max_size=60), st.data())
 def test_equal_models_are_never_told_apart(ranks: list[float], data: st.DataObject) -> None:
-    found, _ = BENCH
+    found, _ = bench()
     fused = np.tile(np.array(ranks, dtype=np.float32), (len(WEIGHTS), 1))
     scores = Scores(fused, fused[0])
     verdict = found.verdict(scores, scores)
@@ -501,7 +546,7 @@ def test_equal_models_are_never_told_apart(ranks: list[float], data: st.DataObje
 
 def test_the_weight_is_fitted_on_other_files_than_it_is_judged_on() -> None:
     """A weight that is best on one half only cannot lift that half's own score."""
-    found, _ = BENCH
+    found, _ = bench()
     half = np.array([bucket(f"half {pair.group}") < 0.5 for pair in found.pairs])
     assert 0 < half.sum() < len(half)
     fused = np.zeros((len(WEIGHTS), len(half)), dtype=np.float32)
@@ -522,6 +567,3 @@ def test_between_equal_weights_the_middle_one_is_taken() -> None:
     assert best_weight(fused) == WEIGHTS[6]
     assert all(b > a for a, b in pairwise(WEIGHTS))
     assert measure.CONFIDENCE > 0.9
-
-
-BENCH = bench()

@@ -411,7 +411,7 @@ def test_a_transformer_that_cannot_take_lora_is_named(
 
 def test_trained_static_vectors_rank_better(tmp_path: Path) -> None:
     base = MiniLMEncoder(packaged_folder())
-    start = StaticEncoder(base)
+    start = StaticEncoder(base, Tuned.from_folder(SHIPPED))
     recipe = StaticRecipe(epochs=6, batch=5)
     table = tune_static(start.table, start.tokenizer.to_str(), learnable(8), recipe)
     assert table.shape == start.table.shape
@@ -423,6 +423,8 @@ def test_trained_static_vectors_rank_better(tmp_path: Path) -> None:
 def test_the_shipped_card_lists_what_the_recipe_learns_from() -> None:
     card = json.loads((SHIPPED / CARD).read_text(encoding="utf-8"))
     assert card["sources"] == tomllib.loads(recipe.SOURCES.read_text(encoding="utf-8"))
+    assert card["licences_chosen"] == recipe.CHOSEN
+    assert {*recipe.CHOSEN} <= {name for rows in card["sources"].values() for name, *_ in rows}
 
 
 @pytest.mark.skipif(not shutil.which("dpkg-deb"), reason="needs Debian's dpkg-deb")

@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING
 
 from training.config import load_config, presets, setting
 from training.errors import TrainingError
+from training.processes import is_first
 from training.runlog import line_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from training.remote.pushing import Pusher
     from training.runlog import Event
 
 
@@ -45,7 +47,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             checks = preflight(config, steps=asked.measure, price=asked.price)
             print("\n".join(str(check) for check in checks))
             return 0 if all(check.passed for check in checks) else 1
-        result = train(config, resume=asked.resume, listener=_print)
+        pusher = _pusher(config.output, asked.push_to)
+        try:
+            result = train(config, resume=asked.resume, listener=pusher or _print)
+        finally:
+            if pusher:
+                pusher.close()
     except TrainingError as error:
         print(error, file=sys.stderr)
         return 1
@@ -84,7 +91,19 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--price", type=float, default=0.0, help="of an hour on this machine, for a dry run"
     )
+    parser.add_argument(
+        "--push-to", default="", metavar="ORG/NAME", help="repository that each checkpoint goes to"
+    )
     return parser
+
+
+def _pusher(output: str, repo: str) -> Pusher | None:
+    """What sends each checkpoint to a repository on the Hub, where one is named."""
+    if not repo or not is_first():
+        return None
+    from training.remote.pushing import Pusher
+
+    return Pusher(Path(output), repo, _print)
 
 
 def _work(specification: str) -> int:

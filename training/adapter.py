@@ -12,9 +12,22 @@ from typing import Any
 
 from training.checkpoints import digest, problems
 from training.errors import TrainingError
+from training.output import BASE
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 PREFIX = "base_model.model."
+
+
+def base_of(folder: Path) -> str:
+    """The base of an adapter: the one in its own folder, which a run has built, or the name of
+    another one.
+
+    Raises:
+        TrainingError: it does not say.
+    """
+    if (folder / BASE).is_dir():
+        return str((folder / BASE).resolve())
+    return str(_config_of(folder).get("base_model_name_or_path") or "")
 
 
 def check_adapter(folder: Path, model: Any, base: str) -> None:
@@ -26,17 +39,20 @@ def check_adapter(folder: Path, model: Any, base: str) -> None:
     """
     if wrong := problems(folder):
         raise TrainingError(f"the adapter {folder} is not as it was saved: {'; '.join(wrong)}")
-    try:
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise TrainingError(f"the adapter {folder} has no readable {CONFIG}: {error}") from error
-    trained_on = str(config.get("base_model_name_or_path") or "")
+    config, trained_on = _config_of(folder), base_of(folder)
     if not _same_base(trained_on, base):
         raise TrainingError(
             f"the adapter {folder} was trained on {trained_on}, and the base here is {base}: load "
             "that base, or train the adapter anew"
         )
     _check_weights(folder, config, model, base)
+
+
+def _config_of(folder: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads((folder / CONFIG).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise TrainingError(f"the adapter {folder} has no readable {CONFIG}: {error}") from error
 
 
 def _same_base(one: str, other: str) -> bool:

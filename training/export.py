@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from training.adapter import base_of
 from training.checkpoints import digest, publish
 from training.data import alpaca_messages, kind_of
 from training.errors import TrainingError
@@ -66,7 +67,7 @@ def export(adapter: Path, out: Path, *, form: str, base: str = "") -> Exported:
     try:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        said = FORMS[form](adapter, partial, base or made["base"], made)
+        said = FORMS[form](adapter, partial, base or base_of(adapter), made)
         publish(partial, out)
     except OSError as error:
         raise TrainingError(f"{out} cannot be written: {error}") from error
@@ -154,7 +155,7 @@ def _unsloth(_adapter: Path, out: Path, base: str, made: dict[str, Any]) -> str:
                 "with the index and settings of then"
             )
         names.append(path.name)
-        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
+        rows = [json.loads(line) for line in path.read_bytes().splitlines() if line]
         with (out / path.name).open("w", encoding="utf-8") as file:
             file.writelines(json.dumps(r, ensure_ascii=False) + "\n" for r in _rows(rows, path))
     lora, train, data = config["lora"], config["train"], config["data"]

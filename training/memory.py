@@ -1,8 +1,8 @@
 """How much memory a run will need, from the base's architecture alone.
 
 One forward and backward pass is made with tensors that have a shape but no memory, by the code
-that trains: the bytes they would hold are counted as they come and go. The scores over the
-vocabulary are counted apart, for they are computed otherwise on a GPU.
+that trains: the bytes they would hold are counted as they come and go. On a GPU the scores over
+the vocabulary are counted apart: a kernel computes them in place.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ BLOCK, DOUBLE_BLOCK = 64, 256  # weights, and scales, that share a scale
 SMALL = 4096  # a tensor of fewer elements keeps 32-bit optimizer state
 RUNTIME = {"cuda": 0.6e9, "cpu": 0.6e9}  # of Python, PyTorch and the CUDA context
 TILE = (4096, 32768)  # tokens and entries of the vocabulary that TRL scores at a time
-TILE_COPIES = {"cpu": 7.25, "cuda": 0}  # in fp32, of a tile; Triton's kernel works in place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,19 +97,24 @@ def estimate(
     rows = 1 if config.data.packing else config.train.batch_size
     length = config.data.max_length * config.train.batch_size if config.data.packing else longest
     try:
-        made = _pass(config, model, rows=rows, length=length, precision=precision)
+        made = _pass(
+            config, model, rows=rows, length=length, precision=precision, scored=device == "cpu"
+        )
     except (RuntimeError, TypeError, ValueError) as error:  # a base whose tensors depend on values
         raise TrainingError(
             f"the memory of a {architecture.model_type} cannot be told before it is trained: "
             f"{type(error).__name__}"
         ) from error
-    scored = _scores(architecture.get_text_config(), rows * length, BYTES[precision], device)
+    activations = made.peak
+    if device == "cuda":
+        hidden = architecture.get_text_config().hidden_size
+        activations = max(made.peak, made.kept + _scores(hidden, rows * length, BYTES[precision]))
     return Memory(
         weights=int(weights),
         adapter=values * width,
         gradients=values * width,
         optimizer=states,
-        activations=max(made.peak, made.kept + scored),
+        activations=activations,
         runtime=int(RUNTIME[device]),
     )
 
@@ -165,19 +169,15 @@ def _packed(weights: int, quantization: Quantization) -> float:
     return weights / 2 + (scales * (1 + 4 / DOUBLE_BLOCK) if quantization.double else scales * 4)
 
 
-def _scores(text: Any, tokens: int, size: int, device: str) -> int:
-    """Bytes for the loss over the vocabulary, at its backward pass."""
-    rows, columns = min(tokens, TILE[0]), TILE[1]
-    touched = columns if device == "cuda" else min(columns, text.vocab_size)
-    tile = rows * touched * size
-    copies = rows * min(columns, text.vocab_size) * 4 * TILE_COPIES[device]
-    hidden = tokens * text.hidden_size * (4 + size)
-    head = min(columns, text.vocab_size) * text.hidden_size * (4 if device == "cpu" else 0)
-    return int(tile + copies + hidden + head)
+def _scores(hidden: int, tokens: int, size: int) -> int:
+    """Bytes for the loss over the vocabulary on a GPU, at its backward pass."""
+    return min(tokens, TILE[0]) * TILE[1] * size + tokens * hidden * (4 + size)
 
 
-def _pass(config: Config, model: Any, *, rows: int, length: int, precision: str) -> _Pass:
-    """A forward and a backward pass of the model without its output layer."""
+def _pass(
+    config: Config, model: Any, *, rows: int, length: int, precision: str, scored: bool
+) -> _Pass:
+    """A forward and a backward pass of the model, with its output layer where ``scored``."""
     import torch
     from torch._subclasses import FakeTensorMode
 
@@ -197,9 +197,27 @@ def _pass(config: Config, model: Any, *, rows: int, length: int, precision: str)
         start = held.now
         with torch.autocast("cpu", torch.bfloat16, enabled=precision != "fp32"):
             last = model.get_base_model().base_model(**given, use_cache=False).last_hidden_state
-        kept = held.now - start
+            kept = held.now - start
+            if scored:
+                last = _log_probabilities(model, last)
         last.sum().backward()
         return _Pass(kept, held.peak - start)
+
+
+def _log_probabilities(model: Any, last: Any) -> Any:
+    """Of the next tokens, as TRL computes them; the part of its tile beyond the vocabulary is
+    never touched, and takes no memory."""
+    import torch
+    from trl.kernels import ChunkedLogProbFunction
+
+    head = model.get_base_model().get_output_embeddings()
+    states = last[:, :-1].reshape(-1, last.shape[-1])
+    targets = torch.zeros(len(states), dtype=torch.long)
+    columns = min(TILE[1], len(head.weight))
+    kinds = ("log_probs", "entropy", "is_top1")
+    return ChunkedLogProbFunction.apply(
+        states, head.weight, head.bias, targets, 1.0, columns, None, 1.0, kinds
+    )[0]
 
 
 def _give_shapes(model: Any) -> None:

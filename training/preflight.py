@@ -11,8 +11,15 @@ from training import hardware
 from training.data import TokenReport, tokenize
 from training.errors import TrainingError
 from training.memory import Memory, adapter_bytes, estimate
-from training.prepare import load_tokenizer, precision_of, read_template_file
-from training.scratch import architecture_of, build_tokenizer, texts_of
+from training.prepare import (
+    architecture_of,
+    beyond_context,
+    load_tokenizer,
+    precision_of,
+    read_template_file,
+)
+from training.scratch import architecture_of as scratch_architecture
+from training.scratch import build_tokenizer, texts_of
 from training.template import template_of
 
 if TYPE_CHECKING:
@@ -63,11 +70,8 @@ def preflight(config: Config, *, steps: int = 0, price: float = 0.0) -> list[Che
     dropped = ", ".join(f"{n} x {why}" for why, n in report.dropped.items()) or "none left out"
     detail = f"{report.kept} of {report.rows} rows, tokens {found['length']}; {dropped}"
     longest = max((len(s.input_ids) for s in sequences), default=0)
-    context = getattr(architecture.get_text_config(), "max_position_embeddings", None) or longest
-    if longest > context:
-        over = sum(len(s.input_ids) > context for s in sequences)
-        detail += f"; {over} longer than the base's context: set data.max_length = {context}"
-    checks.append(Check("rows", 0 < longest <= context, detail))
+    over = beyond_context(sequences, architecture)
+    checks.append(Check("rows", longest > 0 and not over, f"{detail}; {over}" if over else detail))
     if not longest:
         return checks
     try:
@@ -95,21 +99,29 @@ def base_of(config: Config) -> tuple[Any, Any]:
     if config.scratch:
         rows = Path(config.dataset) / config.data.train
         tokenizer = build_tokenizer(texts_of(rows), config.scratch.vocabulary)
-        return tokenizer, architecture_of(config.scratch, len(tokenizer))
-    from transformers import AutoConfig
+        return tokenizer, scratch_architecture(config.scratch, len(tokenizer))
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
     tokenizer = load_tokenizer(config.base, config.revision)
-    try:
-        architecture = AutoConfig.from_pretrained(config.base, revision=config.revision or None)
-    except (OSError, ValueError) as error:
-        raise TrainingError(f"the base {config.base!r}: {str(error).splitlines()[0]}") from error
+    architecture = architecture_of(config.base, config.revision)
     if architecture.model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
         raise TrainingError(
             f"the base {config.base!r} is a {architecture.model_type}, which is no causal language "
             "model that transformers knows: name another base"
         )
+    method = _quantised_by(architecture)
+    if config.quantization and method not in ("", "bitsandbytes"):
+        raise TrainingError(
+            f"the base {config.base!r} is quantised by {method} already and cannot be quantised "
+            "again: set quantization = null, or name the base that it was made from"
+        )
     return tokenizer, architecture
+
+
+def _quantised_by(architecture: Any) -> str:
+    """The method by which a base's stored weights are quantised; empty: they are not."""
+    stored = getattr(architecture, "quantization_config", None)
+    return str((stored or {}).get("quant_method") or ("another method" if stored else ""))
 
 
 def _memory(needed: Memory) -> Check:

@@ -79,6 +79,8 @@ def prepare(config: Config, log: RunLog) -> Prepared:
             f"{Path(config.dataset) / config.data.evaluation} has none: set it to 0, or name a "
             "file as data.evaluation"
         )
+    if over := beyond_context(splits[0], architecture_of(base, config.revision)):
+        raise TrainingError(f"{reports[0].path}: {over}")
     files = {Path(report.path).name: report.sha256 for report in reports}
     digest = dataset_digest(Path(config.dataset), files)
     log(
@@ -118,6 +120,32 @@ def load_tokenizer(base: str, revision: str = "") -> Any:
             f"the base {base!r} cannot be read: {str(error).strip().splitlines()[0]} "
             "Name a folder that holds a model, or the id of one whose licence you have accepted"
         ) from error
+
+
+def architecture_of(base: str, revision: str = "") -> Any:
+    """The transformers configuration of a base.
+
+    Raises:
+        TrainingError: it cannot be read.
+    """
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(base, revision=revision or None)
+    except (OSError, ValueError) as error:
+        raise TrainingError(
+            f"the base {base!r} has an architecture that cannot be read: "
+            f"{str(error).strip().splitlines()[0]} Name another base, or update transformers"
+        ) from error
+
+
+def beyond_context(sequences: list[Sequence], architecture: Any) -> str:
+    """Which sequences the base has no positions for, and the way out; empty: none."""
+    context = getattr(architecture.get_text_config(), "max_position_embeddings", None)
+    over = sum(len(s.input_ids) > context for s in sequences) if context else 0
+    if not over:
+        return ""
+    return f"{over} longer than the base's context: set data.max_length = {context}"
 
 
 def precision_of(config: Config) -> str:

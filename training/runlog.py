@@ -86,7 +86,7 @@ def read_log(folder: Path) -> list[Event]:
     """The events of a run; a last line that a killed process left unfinished is no event."""
     events = []
     try:
-        lines = (folder / FILE).read_text(encoding="utf-8").splitlines()
+        lines = (folder / FILE).read_bytes().splitlines()
     except FileNotFoundError:
         return []
     for line in lines:

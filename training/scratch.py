@@ -137,7 +137,7 @@ def _pretrain(
 def texts_of(path: Path) -> Iterator[str]:
     """Every text of the rows that is learned from; a line that is no JSON is reported later."""
     try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = path.read_bytes().splitlines()
     except OSError as error:
         raise TrainingError(f"{path} cannot be read: {error}") from error
     for line in lines:

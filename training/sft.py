@@ -19,11 +19,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from training import hardware
-from training.checkpoints import PREFIX, newest, problems, publish, state_of, step_of
+from training.checkpoints import (
+    MANIFEST,
+    PREFIX,
+    digest,
+    newest,
+    problems,
+    publish,
+    state_of,
+    step_of,
+)
 from training.errors import TrainingError
 from training.loop import exhausted, trainer_class, watch
 from training.output import (
     ADAPTER,
+    BASE,
     CHECKPOINTS,
     INTERRUPTED,
     alone,
@@ -267,8 +277,13 @@ def _finish(config: Config, prepared: Prepared, log: RunLog, stop: Stop, ended: 
     prepared.tokenizer.chat_template = prepared.template.text
     prepared.tokenizer.save_pretrained(partial)
     prepared.template.write(partial)
+    base = prepared.base
+    if config.scratch:  # the adapter has to outlive the run's folder, here and elsewhere
+        name = digest(Path(base) / MANIFEST)[:12]
+        shutil.copytree(base, partial / BASE, ignore=shutil.ignore_patterns(MANIFEST))
+        base = f"scratch-{name}"
     made_from = {
-        "base": prepared.base,
+        "base": base,
         "dataset": prepared.dataset,
         "processes": count(),
         "config": config.model_dump(),

@@ -66,6 +66,13 @@ class Arms:
         return self._generator.name if self._generator else ""
 
     @property
+    def is_local(self) -> bool:
+        """Whether a model of this process answers."""
+        from hub.answering.local import LocalGenerator
+
+        return isinstance(self._generator, LocalGenerator)
+
+    @property
     def effect(self) -> float:
         """How much the adapter changes what the model says, see :class:`hub.types.Generator`.
 

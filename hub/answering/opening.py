@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -108,11 +107,11 @@ def _base_of(folder: Path | None) -> str:
     Raises:
         HubError: it does not say.
     """
+    from training.adapter import base_of
+    from training.errors import TrainingError
+
     assert folder is not None
     try:
-        config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
-        return str(config["base_model_name_or_path"])
-    except (OSError, ValueError, KeyError) as error:
-        raise HubError(
-            f"the adapter {folder} does not say which base it is for: {error}"
-        ) from error
+        return base_of(folder)
+    except TrainingError as error:
+        raise HubError(str(error)) from error

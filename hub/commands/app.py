@@ -13,8 +13,9 @@ from hub.errors import MissingExtraError
 @click.command()
 @click.option("--port", type=click.IntRange(0, 65535), default=7860, show_default=True)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
+@click.option("--mcp", is_flag=True, help="Serve tools for agents too, at /mcp.")
 @click.pass_obj
-def ui(folder: Path | None, port: int, host: str) -> None:
+def ui(folder: Path | None, port: int, host: str, mcp: bool) -> None:
     """Serve the app: search, datasets, training, comparison and adapters in a browser.
 
     Beyond this machine it asks for the user "team" and the password in PATTERNHUB_PASSWORD.
@@ -23,14 +24,16 @@ def ui(folder: Path | None, port: int, host: str) -> None:
 
     try:
         from space_app.app import serve
+        from space_app.context import Context
     except ModuleNotFoundError as error:
         if error.name not in ("gradio", "fastapi", "uvicorn"):
             raise
         raise MissingExtraError("the app", "app") from error
     click.echo(f"http://{host}:{port}", err=True)
     serve(
-        folder if folder is not None else find_hub(Path.cwd()),
+        Context(folder if folder is not None else find_hub(Path.cwd())),
         host=host,
         port=port,
         password=os.environ.get("PATTERNHUB_PASSWORD", ""),
+        mcp=mcp,
     )

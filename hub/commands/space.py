@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from hub.commands.common import json_option, print_json
+from hub.commands.common import json_option, open_hub, print_json
 
 repo_option = click.option("--repo", required=True, metavar="ORG/NAME", help="The Space.")
 bucket_option = click.option("--bucket", default="", help="Default: the Space's name with -runs.")
@@ -21,12 +21,13 @@ def space() -> None:
 @repo_option
 @bucket_option
 @click.option("--public", is_flag=True, help="What is new is private otherwise.")
-def deploy(repo: str, bucket: str, public: bool) -> None:
+@click.option("--hub-repo", default="", metavar="ORG/NAME", help="A dataset with a hub to show.")
+def deploy(repo: str, bucket: str, public: bool, hub_repo: str) -> None:
     """Create the Space or bring it up to date, on free hardware."""
     from hub.remote import Space
 
     found = Space(repo, bucket, private=not public)
-    click.echo(f"{found.deploy()}\n{found.status()}")
+    click.echo(f"{found.deploy(hub_repo=hub_repo)}\n{found.status()}")
 
 
 @space.command()
@@ -72,14 +73,18 @@ def sleep(repo: str) -> None:
     "--to",
     "folder",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Bring each whole adapter here, into a folder of its own.",
+    help="Bring each whole adapter here, into a folder of its own, and into the registry.",
 )
 @json_option
-def files(repo: str, bucket: str, folder: Path | None, as_json: bool) -> None:
+@click.pass_obj
+def files(home: Path | None, /, repo: str, bucket: str, folder: Path | None, as_json: bool) -> None:
     """Adapters in its bucket and its repository; exit status 1 where one is not whole."""
     from hub.remote import Space
 
     found = Space(repo, bucket).adapters(folder)
+    if any(adapter.folder for adapter in found):
+        hub = open_hub(home)
+        found = [adapter.registered(hub.adapters, hub.runs.adapter_name) for adapter in found]
     if as_json:
         print_json([adapter.to_json() for adapter in found])
     else:

@@ -80,7 +80,7 @@ def train(
         click.echo(preflight_table(checks), err=True)
         if not all(check.passed for check in checks):
             raise FailedCheckError("nothing was started: mend what failed above")
-        run = runs.start(config, name=name, preset=preset, where=where)
+        run = runs.start(config, name=name, preset=preset, where=where, checked=True)
     if detach:
         if as_json:
             print_json(run.to_json())

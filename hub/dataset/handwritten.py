@@ -18,8 +18,11 @@ A completion that is one fenced block is that block's code.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import os
 import re
+import threading
 from typing import TYPE_CHECKING, Any
 
 from hub.config import EXAMPLES
@@ -102,18 +105,24 @@ def _slug(category: str) -> str:
 
 
 def _write_new(home: Path, stem: str, text: str) -> Path:
-    """Write a file under the first number that is free; two writers never take the same."""
-    for number in itertools.count(1):
-        path = home / f"{stem}-{number}.md"
+    """Write a file, whole, under the first number that is free; two writers never take the same."""
+    partial = home / f".{stem}.{os.getpid()}-{threading.get_ident()}"
+    try:
+        home.mkdir(parents=True, exist_ok=True)
         try:
-            home.mkdir(parents=True, exist_ok=True)
-            with path.open("x", encoding="utf-8") as file:
+            with partial.open("w", encoding="utf-8") as file:
                 file.write(text)
-        except FileExistsError:
-            continue
-        except OSError as error:
-            raise HubError(f"{path} cannot be written: {error}") from error
-        return path
+                file.flush()
+                os.fsync(file.fileno())
+            for number in itertools.count(1):
+                path = home / f"{stem}-{number}.md"
+                with contextlib.suppress(FileExistsError):
+                    os.link(partial, path)
+                    return path
+        finally:
+            partial.unlink(missing_ok=True)
+    except OSError as error:
+        raise HubError(f"{home} cannot be written: {error}") from error
     raise AssertionError("numbers have no end")
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from hub.config import EXAMPLES
 from hub.errors import HubError
+from hub.lines import append_line
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,13 +27,7 @@ def reject(folder: Path, id: str, reason: str) -> None:
     if not reason.strip():
         raise HubError("say why the example is rejected: whoever builds next will ask")
     path = folder / REJECTED
-    line = json.dumps({"id": id, "reason": reason.strip()}, ensure_ascii=False) + "\n"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a", encoding="utf-8") as file:
-            file.write(line)
-    except OSError as error:
-        raise HubError(f"{path} cannot be written: {error}") from error
+    append_line(path, {"id": id, "reason": reason.strip()})
 
 
 def rejected(folder: Path) -> dict[str, str]:
@@ -44,12 +39,14 @@ def rejected(folder: Path) -> dict[str, str]:
     path = folder / REJECTED
     found = {}
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")
     except FileNotFoundError:
         return {}
     except (OSError, UnicodeDecodeError) as error:
         raise HubError(f"{path} cannot be read: {error}") from error
     for number, line in enumerate(lines, 1):
+        if not line:
+            continue
         try:
             entry = json.loads(line)
             found[str(entry["id"])] = str(entry["reason"])

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 MANIFEST, ORIGIN = "MANIFEST.json", "training.json"
 TAKEN = "taken.json"  # what the registry called it; not one of its files
 WEIGHTS, SETTINGS, TEMPLATE = "adapter_model.safetensors", "adapter_config.json", "template.json"
+BASE = "base"  # a folder, where the run has built the base too
 NEEDED = (WEIGHTS, SETTINGS, TEMPLATE, ORIGIN)  # weights in no other form: a pickle can run code
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from hub.serving.folder import TEMPLATE
+from hub.serving.folder import BASE, TEMPLATE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,7 +39,7 @@ def _entry(folder: Path, adapter: Adapter) -> dict[str, Any]:
         "name": adapter.name,
         "version": adapter.version,
         "aliases": list(adapter.aliases),
-        "base": adapter.base,
+        "base": str(path / BASE) if (path / BASE).is_dir() else adapter.base,
         "adapter": str(path),
         "template": str(path / TEMPLATE),
         "digest": adapter.digest,

@@ -33,12 +33,16 @@ SHOWN = 12  # characters of the digest in a folder's name
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PushReport:
-    """What went to the Hub; ``damaged`` says why an adapter stays here."""
+    """What went to the Hub; ``damaged`` says why an adapter stays here.
+
+    ``checkpoints`` are ids of unfinished runs, whose newest checkpoint went too.
+    """
 
     repository: str
     pushed: list[str] = field(default_factory=list)
     there: list[str] = field(default_factory=list)
     damaged: dict[str, Sequence[str]] = field(default_factory=dict)
+    checkpoints: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from hub.errors import HubError
+from hub.lines import append_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -74,29 +75,19 @@ class Votes:
             "adapter": adapter,
             "answers": answers,
         }
-        line = (json.dumps(entry, ensure_ascii=False) + "\n").encode(errors="replace")
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-            try:
-                os.write(handle, line)  # one call: lines of two voters never mix
-            finally:
-                os.close(handle)
-        except OSError as error:
-            raise HubError(f"{self.path} cannot be written: {error}") from error
+        append_line(self.path, entry)
 
     def all(self) -> list[dict[str, Any]]:
-        """Every vote, the first one first; a line that a full disk cut is left out."""
+        """Every vote, the first one first; a line that a kill cut is left out."""
         try:
-            lines = self.path.read_text(encoding="utf-8").splitlines()
+            lines = self.path.read_bytes().split(b"\n")
         except FileNotFoundError:
             return []
         found = []
         for line in lines:
-            try:
-                found.append(json.loads(line))
-            except ValueError:
-                continue
+            with suppress(ValueError):  # of characters, too
+                if isinstance(vote := json.loads(line), dict):
+                    found.append(vote)
         return found
 
     def standings(self) -> list[Standing]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from hub.endpoint import post
 from hub.errors import HubError, MissingExtraError
+from hub.hugging_face import is_reachable
 from hub.store.minilm import NAME, MiniLMEncoder, file_sha256, is_minilm, packaged_folder
 from hub.store.static import StaticEncoder
 from hub.store.tuned import ADAPTER, CARD, MODEL, SHIPPED, SHIPPED_NAME, STATIC, Tuned
@@ -177,7 +178,11 @@ class SentenceTransformerEncoder:
         # every model supports.
         dtype = torch.float16 if torch.cuda.is_available() else torch.float32
         try:
-            model = SentenceTransformer(self.name, model_kwargs={"torch_dtype": dtype})
+            model = SentenceTransformer(
+                self.name,
+                model_kwargs={"torch_dtype": dtype},
+                local_files_only=not (Path(self.name).is_dir() or is_reachable(self.name)),
+            )
         except (OSError, ValueError) as error:
             raise HubError(
                 f"embedding.model = {self.name!r} is neither {NAME!r}, a folder with a model, nor "

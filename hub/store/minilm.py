@@ -195,17 +195,18 @@ class MiniLMEncoder:
         """Time every runtime on the same real code; keep those that agree with float32."""
         ids = [e.ids for e in self.tokenizer.encode_batch_fast(_sample_texts())]
         tokens = sum(map(len, ids))
-        reference = RUNTIMES["onnxruntime-float32"](self)(ids, None)
+        reference = None
         measured = []
-        for name, start in RUNTIMES.items():
+        for name, start in RUNTIMES.items():  # the first, which is always there, is the reference
             try:
                 run = start(self)
                 run(ids[:8], None)
             except (ImportError, RuntimeError):
-                continue  # not on this machine; onnxruntime always is
+                continue  # not on this machine
             begin = time.perf_counter()
             vectors = run(ids, None)
             seconds = time.perf_counter() - begin
+            reference = vectors if reference is None else reference
             cosine = float((vectors * reference).sum(axis=1).min())
             measured.append(Runtime(name, round(tokens / seconds), round(cosine, 5)))
         good = [runtime for runtime in measured if runtime.cosine >= MIN_COSINE]
@@ -366,7 +367,7 @@ def _sample_texts() -> list[str]:
     import argparse
 
     code = Path(argparse.__file__).read_text()
-    return [code[at : at + 500] for at in range(0, 48_000, 500)]
+    return [code[at : at + 500] for at in range(0, 32_000, 500)]
 
 
 def _has_gpu() -> bool:

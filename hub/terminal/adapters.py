@@ -68,6 +68,7 @@ def push_summary(report: PushReport) -> str:
     lines = [f"sent {reference} to {report.repository}" for reference in report.pushed]
     lines += [f"{reference} was there already" for reference in report.there]
     lines += [f"{name} stays here: {'; '.join(why)}" for name, why in report.damaged.items()]
+    lines += [f"sent the newest checkpoint of {run}" for run in report.checkpoints]
     return "\n".join(map(one_line, lines)) or f"{report.repository} has every adapter"
 
 

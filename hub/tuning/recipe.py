@@ -56,6 +56,10 @@ _SKIPPED = re.compile(
     r"|bundle|umd",
     re.IGNORECASE,
 )
+CHOSEN = {  # by package: which of several licences
+    "php-symfony-finder": "Glob.php and NumberComparator.php, ports of Perl modules under GPL-1+ or"
+    " Artistic, were learned from under Artistic"
+}
 DOWNLOADS = {
     "pypi": "{python} -m pip download -q --no-deps {name}=={version}",
     "npm": "npm pack --silent {name}@{version}",
@@ -96,6 +100,7 @@ def make(folder: Path, exclude: Iterable[Path]) -> None:
         recipe={"adapter": asdict(Recipe()), "static": asdict(StaticRecipe())},
         held_out=scores,
         sources=tomllib.loads(SOURCES.read_text()),
+        licences_chosen=CHOSEN,
         replaced=replaced(folder / "packages"),
     )
 

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
     from hub.config import Embedding
     from hub.reporting import Progress
-    from hub.tuning.pairs import Pair
+    from hub.tuning.pairs import Pair, PairReport
     from hub.types import Pattern
     from hub.workspace import Workspace
     from training.retriever import Recipe
@@ -125,7 +125,7 @@ def tune(
     embedding, encoders = _start_of(workspace, tiers)
     _known_sources(patterns, hold_out)
     found = collect_pairs(patterns, kinds)
-    split = _split(found.kept, hold_out)
+    split = _split(found, hold_out)
     report = TuneReport(
         pairs=dict(Counter(pair.kind for pair in found.kept)),
         left_out=dict(found.left_out),
@@ -454,16 +454,20 @@ def _start_of(workspace: Workspace, tiers: Sequence[Tier]) -> tuple[Embedding, E
     return embedding, encoders
 
 
-def _split(pairs: Sequence[Pair], hold_out: Sequence[str]) -> _Split:
+def _split(found: PairReport, hold_out: Sequence[str]) -> _Split:
     """Held-out files first; where they are too few, every file is held out in turn.
 
     Raises:
         HubError: too few pairs to tell a better model from a luckier one, or too few files to learn
             from some and be judged by others.
     """
+    pairs = found.kept
     if len(pairs) < MIN_HELD_OUT:
+        reasons = ", ".join(f"{count} {why}" for why, count in found.left_out.most_common())
+        left_out = f" ({reasons}: left out)" if reasons else ""
         raise HubError(
-            f"{len(pairs)} pairs of a question and its answer were found, {MIN_HELD_OUT} are "
+            f"{len(pairs)} pairs of a question and its answer were found{left_out}, "
+            f"{MIN_HELD_OUT} are "
             "needed to tell a better model from luck; nothing was trained. Index more documented "
             "code"
         )

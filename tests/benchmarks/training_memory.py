@@ -99,7 +99,10 @@ def settings(case: Case, folder: Path) -> Config:
 
 
 def build(case: Case, folder: Path) -> None:
-    """A base with random weights, stored in bf16 as most are, and rows near the full length."""
+    """A base with random weights, stored in bf16 as most are, and rows of nearly the full length.
+
+    None may be longer: it would be dropped, and the batches be short.
+    """
     import torch
     from transformers import AutoModelForCausalLM
 
@@ -108,10 +111,14 @@ def build(case: Case, folder: Path) -> None:
     model.save_pretrained(folder / "base")
     made.save_pretrained(folder / "base")
     ids = made(" ".join(str(row) for row in rows(200)))["input_ids"]
-    whole = case.length // 4 if case.packing else case.length
+    given = [{"role": "system", "content": "Code."}, {"role": "user", "content": "Why?"}]
+    around = len(
+        made.apply_chat_template([*given, {"role": "assistant", "content": "x"}])["input_ids"]
+    )
+    whole = case.length // 2 if case.packing else case.length
     count = case.batch * (24 if case.packing else 4)
-    given = [{"role": "user", "content": "Why?"}]
-    answers = [made.decode(ids[: int(whole * 0.9) - 25 - at]) for at in range(count)]
+    # An answer is decoded and encoded again, by somewhat more tokens.
+    answers = [made.decode(ids[: int((whole - around) * 0.97) - at % 4]) for at in range(count)]
     made_rows = [
         {"prompt": given, "completion": [{"role": "assistant", "content": answer}]}
         for answer in answers
@@ -143,6 +150,8 @@ def compare(case: Case, context: Any) -> tuple[Any, int, int]:
         if runner.exitcode:
             raise RuntimeError(f"{case} did not train")
         (data,) = (event for event in read_log(folder / "run") if event["event"] == "data")
+        if data["dropped"]:
+            raise RuntimeError(f"{case}: rows were dropped, so batches were short: {data}")
         needed = estimate(
             settings(case, folder),
             architecture(case),

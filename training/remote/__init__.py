@@ -10,6 +10,18 @@ it went; nothing else has to be remembered.
 
 from training.remote.follow import fetch, follow, status, stop
 from training.remote.launch import launch
+from training.remote.recall import recall
 from training.remote.run import Remote, RemoteRun, Status, load
 
-__all__ = ["Remote", "RemoteRun", "Status", "fetch", "follow", "launch", "load", "status", "stop"]
+__all__ = [
+    "Remote",
+    "RemoteRun",
+    "Status",
+    "fetch",
+    "follow",
+    "launch",
+    "load",
+    "recall",
+    "status",
+    "stop",
+]

@@ -1,6 +1,7 @@
 """``python -m training.remote RUN``: follow the remote run of a folder until its adapter is here.
 
-Told to end (Ctrl-C, SIGTERM), it stops the run; killed, it does not, and the next one goes on.
+With ``--stop``, or told to end (Ctrl-C, SIGTERM), it stops the run; killed, it does not, and the
+next one goes on.
 """
 
 from __future__ import annotations
@@ -25,12 +26,12 @@ if TYPE_CHECKING:
 def main(arguments: Sequence[str]) -> int:
     """Exit status: 0 the adapter is here, 1 the run failed, 2 bad usage, 130 it was stopped."""
     try:
-        run = load(Path(arguments[0])) if len(arguments) == 1 else None
-        if run is None:
-            print("give the folder of a remote run", file=sys.stderr)
+        run = load(Path(arguments[0])) if arguments else None
+        if run is None or arguments[1:] not in ([], ["--stop"]):
+            print("give the folder of a remote run, and --stop to stop it", file=sys.stderr)
             return 2
         with alone(Path(run.folder)):
-            said = _end_of(run)
+            said = _stopped(run) if arguments[1:] else _end_of(run)
         run = load(Path(run.folder)) or run  # it may know its Job by now
         replace(run, ended=said.stage).save()
     except TrainingError as error:
@@ -46,9 +47,13 @@ def _end_of(run: RemoteRun) -> Status:
     try:
         return follow(run)
     except KeyboardInterrupt:
-        said = stop(run)
-        finish(run)
-        return said
+        return _stopped(run)
+
+
+def _stopped(run: RemoteRun) -> Status:
+    said = stop(run)
+    finish(run)
+    return said
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from training.checkpoints import problems
-from training.output import ADAPTER, BASE
+from training.output import ADAPTER
 from training.remote import space
 from training.remote.bucket import PARTIAL, Bucket
 from training.remote.client import HubAnswerError, asking, hub, patiently
@@ -57,8 +57,6 @@ def fetch(run: RemoteRun, api: HfApi | None = None) -> Path | None:
     _bring_log(run, bucket)
     adapter = folder / ADAPTER
     if not adapter.is_dir() or problems(adapter):
-        if bucket.sizes(f"{run.prefix}/{BASE}"):
-            bucket.bring(f"{run.prefix}/{BASE}", folder / BASE)
         wrong = bucket.bring(f"{run.prefix}/{ADAPTER}", adapter)
         if wrong and not (run.push_to and _pulled(api, run, adapter)):
             return None

@@ -46,6 +46,7 @@ class Job(_Record):
 
     run: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="its id")
     where: Where = Field(description="what runs it")
+    name: str = Field(default="", description="of the adapter, where it is registered")
     config: Config
     chat_template: str = Field(default="", description="text of a template of the user's own")
     dataset: Dataset
@@ -64,7 +65,9 @@ class Job(_Record):
         return f"runs/{self.run}"
 
 
-def describe(config: Config, where: Where, remote: Remote, seconds: float) -> Job:
+def describe(
+    config: Config, where: Where, remote: Remote, seconds: float, *, name: str = ""
+) -> Job:
     """The specification of ``config``, whose output folder's name is the run's id.
 
     Raises:
@@ -84,6 +87,7 @@ def describe(config: Config, where: Where, remote: Remote, seconds: float) -> Jo
         return Job(
             run=Path(config.output).name,
             where=where,
+            name=name,
             config=config,
             chat_template=template,
             dataset=Dataset(
@@ -96,8 +100,8 @@ def describe(config: Config, where: Where, remote: Remote, seconds: float) -> Jo
             seconds=seconds,
         )
     except ValidationError as error:
-        name = Path(config.output).name
-        raise TrainingError(f"the run {name!r}: letters, digits, '.', '_' and '-' alone") from error
+        run = Path(config.output).name
+        raise TrainingError(f"the run {run!r}: letters, digits, '.', '_' and '-' alone") from error
 
 
 def read_job(text: str | bytes, source: str) -> Job:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -28,24 +29,35 @@ LABEL = "pattern-hub-run"
 ALIVE = {"SCHEDULING", "RUNNING"}
 
 
-def launch(config: Config, where: Where, remote: Remote, *, resume: bool = False) -> RemoteRun:
+def launch(
+    config: Config,
+    where: Where,
+    remote: Remote,
+    *,
+    name: str = "",
+    resume: bool = False,
+    checked: bool = False,
+) -> RemoteRun:
     """Start ``config`` on a Space or as a Job; its output folder notes where, and is the run's id.
 
     Args:
         config: What to train; dataset and output are folders of this machine.
         where: space or job.
         remote: The account, the hardware and the limits.
+        name: What the adapter is to be called, for whoever finds the run in the bucket.
         resume: Go on with a run of this folder that ended before it was done.
+        checked: The caller has just tried everything, and all of it passed.
 
     Raises:
         TrainingError: a check failed, and nothing was spent; or the Hub broke off, and the same
             call goes on.
     """
     api = hub()
-    failed = [check for check in remote_preflight(config, where, remote, api) if not check.passed]
+    checks = [] if checked else remote_preflight(config, where, remote, api)
+    failed = [check for check in checks if not check.passed]
     if failed:
         raise TrainingError("\n".join(str(check) for check in failed))
-    job = describe(config, where, remote, remote.minutes * 60 * MARGIN)
+    job = describe(config, where, remote, remote.minutes * 60 * MARGIN, name=name)
     run = RemoteRun(
         run=job.run,
         folder=config.output,
@@ -64,6 +76,9 @@ def launch(config: Config, where: Where, remote: Remote, *, resume: bool = False
     run.save()  # before it costs: whatever happens now, the run is found again
     known = token()
     if where == "space":
+        if os.environ.get("SPACE_ID") == remote.repo:
+            space.stay(api, remote)
+            return run
         space.deploy(api, remote, known)
         space.start(api, remote)
         return run

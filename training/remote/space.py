@@ -33,6 +33,7 @@ APP_FILES = {
 }
 PASSWORD = "PATTERNHUB_PASSWORD"  # of the page
 MOUNT, BUCKET_VARIABLE = "/data", "PATTERNHUB_BUCKET"
+HUB_VARIABLE = "PATTERNHUB_HUB_REPO"  # a dataset repository with a hub, for the page
 BROKEN = {"BUILD_ERROR", "RUNTIME_ERROR", "CONFIG_ERROR", "NO_APP_FILE"}
 RESTING = {"PAUSED", "STOPPED", "SLEEPING"}
 
@@ -106,6 +107,23 @@ def start(api: HfApi, remote: Remote) -> None:
                 api.restart_space(remote.repo)
 
     patiently(ask)
+
+
+def stay(api: HfApi, remote: Remote) -> None:
+    """For a run that the Space gives itself: it is deployed, and a restart is only for hardware
+    that it does not have."""
+
+    def ask() -> bool:
+        with asking(f"the Space {remote.repo}"):
+            runtime = api.get_space_runtime(remote.repo)
+            if (runtime.requested_hardware or runtime.hardware) != remote.hardware:
+                return False
+            if remote.hardware not in {FREE_HARDWARE, ZERO_GPU}:
+                api.set_space_sleep_time(remote.repo, int(remote.minutes * 60))
+            return True
+
+    if not patiently(ask):
+        start(api, remote)
 
 
 def rest(api: HfApi, repo: str) -> None:

@@ -21,6 +21,7 @@ from training.output import ADAPTER, CHECKPOINTS
 from training.remote.bucket import Bucket
 from training.remote.client import MANY, HubAnswerError, asking, patiently
 from training.remote.mirror import Mirror
+from training.remote.pushing import send_checkpoint
 from training.remote.run import Status
 from training.runlog import RunLog
 
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     Train = Callable[..., Result]
 
 OUTCOME = "outcome.json"
-BRANCH = "checkpoints-"  # of a run, in the model repository; its main branch has adapters alone
 LOG_SECONDS = 30  # between two copies of the log, at least
 
 
@@ -131,18 +131,17 @@ class Keeper:
         source = adapter if done else (checkpoints[-1] if checkpoints else None)
         if source is None or source.name == self._pushed:
             return
-        repo, branch = self.job.push_to, f"{BRANCH}{self.job.run}"
-        with asking(f"pushing {source.name} to {repo}"):
-            if not done:
-                self.api.create_branch(repo, branch=branch, exist_ok=True)
-            self.api.upload_folder(
-                repo_id=repo,
-                folder_path=source,
-                path_in_repo=f"{self.job.run}-{name_of(adapter)}" if done else None,
-                revision=None if done else branch,
-                delete_patterns=None if done else "*",
-                commit_message=f"{source.name} of run {self.job.run}",
-            )
+        repo = self.job.push_to
+        if done:
+            with asking(f"pushing {source.name} to {repo}"):
+                self.api.upload_folder(
+                    repo_id=repo,
+                    folder_path=source,
+                    path_in_repo=f"{self.job.run}-{name_of(adapter)}",
+                    commit_message=f"{source.name} of run {self.job.run}",
+                )
+        else:
+            send_checkpoint(self.api, repo, self.job.run, source)
         self._pushed = source.name
 
 
