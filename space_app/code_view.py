@@ -131,7 +131,7 @@ pre.code { overflow-x: auto; padding: 8px; border-radius: 6px; margin: 4px 0;
 iframe.report { width: 100%; height: 75vh; border: 1px solid var(--border-color-primary);
   border-radius: 8px; background: white; }
 #map svg { max-height: 62vh; border: 1px solid var(--border-color-primary); border-radius: 8px; }
-#map circle { cursor: pointer; }
+#map circle { cursor: pointer; pointer-events: all; }
 #map .key { display: flex; flex-wrap: wrap; gap: 2px 16px; }
 .message { color: var(--body-text-color); }
 .message[role=alert] { color: var(--error-text-color); font-weight: 600; }

@@ -96,7 +96,7 @@ def search_tab(context: Context, page: gr.Blocks) -> None:
     )
     gr.on([find.click, query.submit], None, None, opened, js="() => ''", api_visibility="private")
     for choice in inputs[1:]:
-        choice.change(
+        choice.input(
             search, inputs, hits, js=KEEP_ADDRESS, show_progress="hidden", queue=False,
             api_visibility="private", trigger_mode="always_last",
         )  # fmt: skip
