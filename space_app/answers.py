@@ -13,7 +13,7 @@ def pane_html(title: str, part: str | Answer) -> str:
     """What an arm has said so far, or its whole answer with what it cost and rests on."""
     if isinstance(part, str):
         return f'<section class="pane"><h3>{escape(title)}</h3>{_text(part)}</section>'
-    facts = [f"{part.seconds:.1f} s", f"{part.tokens} tokens"]
+    facts = [f"{part.seconds:.1f} s", f"{part.tokens} token{'s' * (part.tokens != 1)}"]
     if part.extractive:
         facts.append("quoted, no model wrote it")
     if part.abstained:
