@@ -79,15 +79,19 @@ def estimate(
 
     model = _model(config, architecture, precision)
     linear = _quantised(model) if config.quantization else []
-    packed = sum(layer.weight.numel() for layer in linear)
-    weights, tensors = 0.0, []
+    quantised = sum(layer.weight.numel() for layer in linear)
+    frozen, tensors = 0, []
     for weight in model.parameters():
         if weight.requires_grad:
             tensors.append(weight)
         else:
-            weights += weight.numel() * weight.element_size()
+            frozen += weight.numel()
+    weights = float((frozen - quantised) * BYTES[precision])
     if config.quantization:
-        weights += _packed(packed, config.quantization) - packed * BYTES[precision]
+        stored = architecture.dtype.itemsize if architecture.dtype else BYTES["fp32"]
+        if device == "cpu" and stored == BYTES[precision]:
+            weights = frozen * stored  # what is not quantised stays in the file, and that mapped
+        weights += _packed(quantised, config.quantization)
     width = {weight.element_size() for weight in tensors}.pop()
     values = sum(weight.numel() for weight in tensors)
     eight_bit = "8bit" in config.train.optimizer
