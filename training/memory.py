@@ -77,6 +77,8 @@ def estimate(
     """
     import torch
 
+    # Making the model writes its own format there.
+    stored = architecture.dtype.itemsize if architecture.dtype else BYTES["fp32"]
     model = _model(config, architecture, precision)
     linear = _quantised(model) if config.quantization else []
     quantised = sum(layer.weight.numel() for layer in linear)
@@ -88,10 +90,9 @@ def estimate(
             frozen += weight.numel()
     weights = float((frozen - quantised) * BYTES[precision])
     if config.quantization:
-        stored = architecture.dtype.itemsize if architecture.dtype else BYTES["fp32"]
-        if device == "cpu" and stored == BYTES[precision]:
-            weights = frozen * stored  # what is not quantised stays in the file, and that mapped
         weights += _packed(quantised, config.quantization)
+    if config.quantization and device == "cpu":  # the file stays mapped, and serves as it is
+        weights += frozen * stored - (stored == BYTES[precision]) * (frozen - quantised) * stored
     width = {weight.element_size() for weight in tensors}.pop()
     values = sum(weight.numel() for weight in tensors)
     eight_bit = "8bit" in config.train.optimizer
