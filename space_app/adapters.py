@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -19,12 +20,15 @@ if TYPE_CHECKING:
     from space_app.context import Context
 
 HEADERS = ["adapter", "aliases", "gate", "base", "loss", "created"]
+WIDTHS = ["18%", "16%", "12%", "30%", "8%", "16%"]
 
 
 def adapters_tab(context: Context, page: gr.Blocks) -> None:
     """Lay out the tab and wire it."""
     refresh = gr.Button("Refresh", min_width=100, elem_id="refresh-adapters")
-    table = gr.Dataframe(headers=HEADERS, interactive=False, wrap=True, elem_id="adapters")
+    table = gr.Dataframe(
+        headers=HEADERS, column_widths=WIDTHS, interactive=False, wrap=True, elem_id="adapters"
+    )
     told = gr.HTML(elem_id="adapters-told")
     with gr.Row(equal_height=True):
         chosen = gr.Dropdown([], label="Adapter", elem_id="adapter")
@@ -96,9 +100,9 @@ def _row(adapter: Adapter) -> list[str]:
         adapter.reference,
         ", ".join(adapter.aliases),
         verdict,
-        adapter.base,
+        "/".join(Path(adapter.base).parts[-2:]),
         "" if loss is None else f"{loss:.3f}",
-        adapter.created,
+        adapter.created[:16].replace("T", " "),
     ]
 
 
@@ -114,6 +118,7 @@ def details_html(context: Context, reference: str | None) -> str:
         return message(str(error), alert=True)
     facts = {
         "digest": adapter.digest,
+        "base": adapter.base,
         "dataset": adapter.dataset,
         "run": adapter.run,
         "lineage": " from ".join(line),

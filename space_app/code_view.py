@@ -110,7 +110,8 @@ def _lexer(language: str) -> Any:
 _LAYOUT = """
 .block:has(> .html-container > .prose:empty) { display: none; }
 .row > button.lg { align-self: center; }
-.column > button.lg { align-self: flex-start; min-width: 160px !important; }
+.column > button.lg { max-width: 220px; }
+.prose table, .prose th, .prose td { border-color: var(--border-color-primary) !important; }
 .pattern { border: 1px solid var(--border-color-primary); border-radius: 8px; padding: 12px;
   margin: 0 0 12px; background: var(--background-fill-primary); }
 .pattern header { display: flex; flex-wrap: wrap; gap: 4px 12px; align-items: baseline; }
@@ -129,8 +130,8 @@ pre.code { overflow-x: auto; padding: 8px; border-radius: 6px; margin: 4px 0;
   font-family: ui-monospace, monospace; font-size: 13px; }
 iframe.report { width: 100%; height: 75vh; border: 1px solid var(--border-color-primary);
   border-radius: 8px; background: white; }
-#map svg { border: 1px solid var(--border-color-primary); border-radius: 8px; }
-#map circle { cursor: pointer; }
+#map svg { max-height: 62vh; border: 1px solid var(--border-color-primary); border-radius: 8px; }
+#map circle { cursor: pointer; pointer-events: all; }
 #map .key { display: flex; flex-wrap: wrap; gap: 2px 16px; }
 .message { color: var(--body-text-color); }
 .message[role=alert] { color: var(--error-text-color); font-weight: 600; }

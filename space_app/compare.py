@@ -135,7 +135,7 @@ def _lacking(arms: Sequence[str]) -> str:
 def _panes(parts: dict[str, Any], order: Sequence[str], *, named: bool) -> list[str]:
     """A pane for each arm in this order; empty ones up to all labels."""
     shown = [
-        pane_html(arm if named else label, parts[arm])
+        pane_html(arm if named else label, parts[arm], sources=named)
         for label, arm in zip(LABELS, order, strict=False)
     ]
     return shown + [""] * (len(LABELS) - len(shown))

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from hub.errors import HubError
+from space_app.finding import find
 from space_app.jobs import Jobs
 
 if TYPE_CHECKING:
@@ -188,8 +189,7 @@ class Context:
 
     def _find(self, generation: int) -> None:
         try:
-            hub = self.open_hub()
-            annotations, tests = hub.annotate().annotations, hub.link_tests()
+            annotations, tests = find(self.open_hub(), self.folder)
         except HubError:
             annotations, tests = {}, {}  # emptied meanwhile: there is nothing to know
         with self._lock:

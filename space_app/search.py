@@ -96,7 +96,7 @@ def search_tab(context: Context, page: gr.Blocks) -> None:
     )
     gr.on([find.click, query.submit], None, None, opened, js="() => ''", api_visibility="private")
     for choice in inputs[1:]:
-        choice.change(
+        choice.input(
             search, inputs, hits, js=KEEP_ADDRESS, show_progress="hidden", queue=False,
             api_visibility="private", trigger_mode="always_last",
         )  # fmt: skip
@@ -218,11 +218,13 @@ def answered(context: Context, question: str) -> Iterator[str]:
 
 def why(known: Knowledge, query: str, hit: SearchResult) -> list[str]:
     """What speaks for a hit: words it shares with the question, and what is known of it."""
+    from hub.store.lexical import STOP_WORDS
     from hub.words import split_words
 
     p = hit.pattern
     words = {word.lower() for word in split_words(f"{p.symbol} {p.path} {p.text}")}
-    shared = [w for w in dict.fromkeys(split_words(query.lower())) if len(w) > 2 and w in words]
+    telling = [w for w in split_words(query.lower()) if len(w) > 2 and w not in STOP_WORDS]
+    shared = [w for w in dict.fromkeys(telling) if w in words]
     notes = [p.language, p.kind]
     notes.append(f"shares the words {', '.join(shared[:6])}" if shared else "alike in meaning")
     found = known.annotations.get(p.id)

@@ -55,6 +55,9 @@ def test_a_rejected_row_leaves_the_next_build_and_a_row_that_breaks_a_rule_is_no
 ) -> None:
     first = next(iter(rows(folder)))
     page.locator("iframe.report").wait_for()  # what was built last is shown
+    page.get_by_role("tab", name="Gaps").click()
+    page.locator("#map circle").first.click(force=True)  # a point of the map is a pattern
+    page.locator("#point article").wait_for()
     page.get_by_role("tab", name="Examples").click()
     page.wait_for_function("document.querySelector('#prompt textarea').value.length > 0")
 

@@ -96,6 +96,23 @@ def test_a_pattern_opens_with_its_tests_and_its_address_opens_it_again(
     other.close()
 
 
+def test_a_link_keeps_filters_and_copy_takes_the_whole_pattern(
+    page: Page, browser: Browser, hub_folder: Path
+) -> None:
+    link = f"{page.url}?q=retry&language=python&kind=method&quality=0.1"
+    with browser.new_context(permissions=["clipboard-read"]) as context:
+        other = context.new_page()
+        other.goto(link)
+        other.locator("#hits article").first.wait_for()
+        notes = other.locator("#hits .notes").all_inner_texts()
+        assert all(each.split("\n")[:2] == ["python", "method"] for each in notes), notes
+        other.locator("#hits [data-copy]").first.click()
+        copied = other.evaluate("navigator.clipboard.readText()")
+        assert other.locator("#hits [data-copy]").first.inner_text() == "Copied"
+    found = Hub.open(hub_folder).search("retry", language="python", kind="method")
+    assert copied.strip() in {hit.pattern.text.strip() for hit in found}
+
+
 def test_markup_in_code_is_shown_as_text_and_never_runs(page: Page) -> None:
     alerts: list[str] = []
     page.on("dialog", lambda dialog: (alerts.append(dialog.message), dialog.dismiss()))

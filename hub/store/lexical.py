@@ -32,7 +32,7 @@ NAME_WEIGHT = 0.8
 
 _IDENTIFIER = re.compile(r"[^\W_]+(?:_+[^\W_]+)*")
 # Words that say nothing about what code does; queries are full of them.
-_STOP = frozenset(
+STOP_WORDS = frozenset(
     """a an and are as at be by do does for from has have how if in into is it its of on or our that
     the their then there these they this to was we were what when where which who will with you
     your""".split()  # noqa: SIM905 - a list of words reads best as words
@@ -64,7 +64,7 @@ def chunk_terms(chunk: Chunk) -> ChunkTerms:
 def query_terms(text: str) -> Hashes:
     """The distinct terms of a query; stop words are left out unless nothing else is there."""
     words = _words_of(text)
-    telling = [word for word in words if word not in _STOP]
+    telling = [word for word in words if word not in STOP_WORDS]
     return _terms(telling or words).hashes
 
 

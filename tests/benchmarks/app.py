@@ -47,6 +47,7 @@ PIECES, PACE = 30, 0.05  # of an answer, and seconds from one to the next
 SLOW = 2  # how much longer an arm with the adapter takes
 PEOPLE, THINKING, ROUNDS = 20, 5.0, 6  # seconds between two requests of one person
 RESTARTS = 20
+NO_FILTER = ["any", "any", "any", "any", 0, ""]
 RUN = [
     "scratch.hidden=64", "scratch.layers=1", "scratch.steps=10", "data.max_length=128",
     "quantization=null", "train.precision=fp32", "train.accumulation=1", "train.batch_size=1",
@@ -55,12 +56,13 @@ RUN = [
 ]  # fmt: skip
 # From Enter to the first frame after the hits have changed.
 WATCH = """() => new Promise((done) => {
-  const hits = document.querySelector('#hits'), before = hits.innerText;
+  const hits = document.querySelector('#hits');
+  const text = () => hits.querySelector('.prose')?.innerText, before = text();
   let began;
   addEventListener('keydown', (e) => { if (e.key === 'Enter') began = performance.now(); },
                    {once: true, capture: true});
   const look = new MutationObserver(() => {
-    if (began === undefined || hits.innerText === before) return;
+    if (began === undefined || text() === before) return;
     look.disconnect();
     requestAnimationFrame(() => setTimeout(() => done(performance.now() - began)));
   });
@@ -155,18 +157,21 @@ def asked() -> list[str]:
 
 def search(folder: Path, _dataset: Path | None) -> None:
     """From Enter to hits on the screen."""
+    hub = Hub.open(folder)
     with app(folder) as (url, _), chromium() as browser:
         page = browser.new_page()
         page.goto(url)
         page.locator("#hits .message").wait_for()
         took = []
-        for question in asked()[: SEARCHES + 5]:
+        for question in asked()[: SEARCHES + 5]:  # while annotations are still being found
             page.locator("#query textarea").click()
             page.keyboard.press("Control+A")
             page.keyboard.insert_text(question)
             page.evaluate(f"() => {{ window.watched = ({WATCH})(); }}")
             page.keyboard.press("Enter")
             took.append(page.evaluate("() => window.watched") / 1000)
+            first = hub.search(question, limit=1)[0].pattern
+            assert page.locator("#hits h3").first.inner_text() == f"1. {first.symbol or first.kind}"
         told("search, typed to shown", took[5:], "[p95 <= 300 ms]")
 
 
@@ -175,6 +180,10 @@ def first_load(folder: Path, _dataset: Path | None) -> None:
     took: dict[str, list[float]] = {"a bare page": [], "the app": []}
     others = set()
     with app(folder) as (url, _), bare() as other, chromium() as browser:
+        began = time.perf_counter()
+        while "quality" not in Person(url).ask("Search", ["close", *NO_FILTER])[1]:
+            time.sleep(1)
+        print(f"annotations were found after {time.perf_counter() - began:.0f} s", flush=True)
         for _ in range(LOADS):
             for name, address in (("a bare page", other), ("the app", url)):
                 context = browser.new_context()
@@ -230,8 +239,9 @@ class Person:
         self.session = uuid.uuid4().hex
         self.config = self.http.get("config").json()
 
-    def ask(self, element: str, data: list[Any]) -> float:
-        """Press the button with this id, or the one with this text; seconds until all is there.
+    def ask(self, element: str, data: list[Any]) -> tuple[float, str]:
+        """Press the button with this id, or the one with this text; seconds until all is there, and
+        what is.
 
         Raises:
             RuntimeError: the app says that it failed.
@@ -249,7 +259,7 @@ class Person:
                     text = json.dumps(event["output"])
                     if not event["success"] or 'role=\\"alert' in text or "INCOMPLETE" in text:
                         raise RuntimeError(text[:300])
-                    return time.perf_counter() - began
+                    return time.perf_counter() - began, text
         raise RuntimeError("the app ended the stream")
 
     def _function(self, element: str) -> int:
@@ -268,7 +278,7 @@ class Person:
 def people(folder: Path, _dataset: Path | None) -> None:
     """Search and compare, by one person and by twenty, each with pauses to think."""
     with app(folder) as (url, _):
-        Person(url).ask("ask-all", [asked()[0], "none", False, None, None][:3])  # the arms are open
+        Person(url).ask("ask-all", [asked()[0], "none", False])  # the arms are open
         seen = {count: crowd(url, count) for count in (1, PEOPLE)}
     for what in ("search", "compare"):
         for count, (took, _) in seen.items():
@@ -290,10 +300,9 @@ def crowd(url: str, count: int) -> tuple[dict[str, list[float]], list[str]]:
         for turn in range(rounds):
             question = asked()[(7 * number + turn) % len(asked())]
             try:
-                filters = ["any", "any", "any", "any", 0, ""]
-                took["search"].append(person.ask("Search", [question, *filters]))
+                took["search"].append(person.ask("Search", [question, *NO_FILTER])[0])
                 time.sleep(THINKING if count > 1 else 0.2)
-                took["compare"].append(person.ask("ask-all", [question, "none", False]))
+                took["compare"].append(person.ask("ask-all", [question, "none", False])[0])
                 time.sleep(THINKING if count > 1 else 0.2)
             except (RuntimeError, httpx.HTTPError) as error:
                 failed.append(f"{type(error).__name__}: {error}")
