@@ -172,6 +172,7 @@ def test_pairs_that_are_all_alike_are_refused_with_why_they_were_left_out(tmp_pa
     assert "(400 a question with several answers: left out), 350 are needed" in found.output
 
 
+@pytest.mark.slow
 def test_what_is_nearly_alike_is_no_reason_to_change_anything(tmp_path: Path, quick: None) -> None:
     """Questions that differ in a number: the words find each, and training adds nothing."""
     (tmp_path / "team").mkdir()
