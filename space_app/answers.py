@@ -5,12 +5,17 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
+from space_app.code_view import links
+
 if TYPE_CHECKING:
     from hub.answering.records import Answer
 
 
-def pane_html(title: str, part: str | Answer) -> str:
-    """What an arm has said so far, or its whole answer with what it cost and rests on."""
+def pane_html(title: str, part: str | Answer, *, sources: bool = True) -> str:
+    """What an arm has said so far, or its whole answer with what it cost and rests on.
+
+    Without ``sources`` the patterns that it was shown are left out: they tell which arm it is.
+    """
     if isinstance(part, str):
         return f'<section class="pane"><h3>{escape(title)}</h3>{_text(part)}</section>'
     facts = [f"{part.seconds:.1f} s", f"{part.tokens} token{'s' * (part.tokens != 1)}"]
@@ -29,7 +34,8 @@ def pane_html(title: str, part: str | Answer) -> str:
     return (
         f'<section class="pane"><h3>{escape(title)}</h3>{_text(part.text)}'
         f'<p class="facts">{escape(" · ".join(facts))}</p>'
-        f"{f'<h4>Cited</h4><ul>{cited}</ul>' if cited else ''}</section>"
+        f"{f'<h4>Cited</h4><ul>{cited}</ul>' if cited else ''}"
+        f"{links('Sources', (hit.pattern for hit in part.sources)) if sources else ''}</section>"
     )
 
 

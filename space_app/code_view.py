@@ -125,7 +125,9 @@ _LAYOUT = """
 pre.code { overflow-x: auto; padding: 8px; border-radius: 6px; margin: 4px 0;
   background: var(--background-fill-secondary); font-family: ui-monospace, monospace;
   font-size: 13px; line-height: 1.45; }
-.pane { border: 1px solid var(--border-color-primary); border-radius: 8px; padding: 10px; }
+.pane { border: 1px solid var(--border-color-primary); border-radius: 8px; padding: 10px;
+  overflow-wrap: anywhere; }
+.pane ul { padding-left: 1.2em; margin: 0; }
 .pane .answer { white-space: pre-wrap; overflow-wrap: anywhere; margin: 0;
   font-family: ui-monospace, monospace; font-size: 13px; }
 iframe.report { width: 100%; height: 75vh; border: 1px solid var(--border-color-primary);

@@ -69,19 +69,23 @@ def compare_tab(context: Context, page: gr.Blocks) -> None:
     )  # fmt: skip
     vote.click(cast, [asked, choice], [told, *panes, vote, standings], **private)
     page.load(lambda: standings_html(context), None, standings, **private)
-    page.load(
-        lambda: (gr.Dropdown(choices=adapters(context)), gr.Dropdown(choices=listed(context))),
-        None, [adapter, evaluations], **private,
-    )  # fmt: skip
+    page.load(lambda: _at_load(context), None, [adapter, evaluations], **private)
     evaluations.change(lambda name: evaluation_html(context, name), evaluations, report, **private)
 
 
+def _at_load(context: Context) -> tuple[gr.Dropdown, gr.Dropdown]:
+    there = adapters(context)
+    return gr.Dropdown(choices=there, value=there[0]), gr.Dropdown(choices=listed(context))
+
+
 def adapters(context: Context) -> list[str]:
-    """What can be chosen as an adapter."""
+    """What can be chosen as an adapter; first what hub.toml names, or none."""
     try:
-        return [NO_ADAPTER, *(a.reference for a in context.hub.adapters.list())]
+        named = context.hub.workspace.config.answering.adapter or NO_ADAPTER
+        there = [adapter.reference for adapter in context.hub.adapters.list()]
     except HubError:
         return [NO_ADAPTER]
+    return [named, *(reference for reference in there if reference != named)]
 
 
 def _asked(
@@ -135,7 +139,7 @@ def _lacking(arms: Sequence[str]) -> str:
 def _panes(parts: dict[str, Any], order: Sequence[str], *, named: bool) -> list[str]:
     """A pane for each arm in this order; empty ones up to all labels."""
     shown = [
-        pane_html(arm if named else label, parts[arm])
+        pane_html(arm if named else label, parts[arm], sources=named)
         for label, arm in zip(LABELS, order, strict=False)
     ]
     return shown + [""] * (len(LABELS) - len(shown))

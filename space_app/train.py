@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 POINTS = 400  # of a curve
 WIDTH, HEIGHT = 900, 220
+FAINT, STRONG = 'stroke-opacity="0.35"', 'stroke-width="2"'
+SMOOTH = 0.9  # of the running mean, kept at each point
 TAIL = 12  # lines of the log
 NEWEST = "newest"
 
@@ -238,7 +240,10 @@ def _figures(events: Sequence[Event]) -> str:
 
 
 def curve(events: Sequence[Event]) -> str:
-    """Training loss as a line, evaluations as dots; the base's own training comes before."""
+    """Training loss as a faint line with its running mean, evaluations as dots.
+
+    The base's own training comes before.
+    """
     steps = {e["step"]: e["loss"] for e in events if e["event"] == "step"}
     title = "loss of the adapter by step"
     if not steps:
@@ -257,7 +262,10 @@ def curve(events: Sequence[Event]) -> str:
         x = 10 + (step - first) / (last - first) * (WIDTH - 20)
         return x, 10 + (high - loss) / max(high - low, 1e-9) * (HEIGHT - 20)
 
-    line = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point) for point in points))
+    def line(points: Sequence[tuple[int, float]], style: str) -> str:
+        at = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point) for point in points))
+        return f'<polyline fill="none" stroke="#4e79a7" {style} points="{at}"/>'
+
     dots = "".join(
         f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="#f28e2b"><title>evaluation at step {step}: '
         f"{loss:.4f}</title></circle>"
@@ -266,7 +274,17 @@ def curve(events: Sequence[Event]) -> str:
     )
     return (
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" width="100%" role="img" aria-label="{title}, from '
-        f'{points[0][1]:.3f} to {points[-1][1]:.3f}"><polyline fill="none" stroke="#4e79a7" '
-        f'stroke-width="2" points="{line}"/>{dots}</svg>'
-        f"<p>{title}, {low:.3f} to {high:.3f}; steps {first} to {last}</p>"
+        f'{points[0][1]:.3f} to {points[-1][1]:.3f}">{line(points, FAINT)}'
+        f"{line(_running_mean(points), STRONG)}{dots}</svg>"
+        f"<p>{title}, {low:.3f} to {high:.3f}, and its running mean; steps {first} to {last}</p>"
     )
+
+
+def _running_mean(points: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
+    """Exponentially weighted, and not drawn to the first value: single batches say little."""
+    total, weight, smoothed = 0.0, 0.0, []
+    for step, loss in points:
+        total = SMOOTH * total + (1 - SMOOTH) * loss
+        weight = SMOOTH * weight + (1 - SMOOTH)
+        smoothed.append((step, total / weight))
+    return smoothed

@@ -77,17 +77,22 @@ def estimate(
     """
     import torch
 
+    # Making the model writes its own format there.
+    stored = architecture.dtype.itemsize if architecture.dtype else BYTES["fp32"]
     model = _model(config, architecture, precision)
     linear = _quantised(model) if config.quantization else []
-    packed = sum(layer.weight.numel() for layer in linear)
-    weights, tensors = 0.0, []
+    quantised = sum(layer.weight.numel() for layer in linear)
+    frozen, tensors = 0, []
     for weight in model.parameters():
         if weight.requires_grad:
             tensors.append(weight)
         else:
-            weights += weight.numel() * weight.element_size()
+            frozen += weight.numel()
+    weights = float((frozen - quantised) * BYTES[precision])
     if config.quantization:
-        weights += _packed(packed, config.quantization) - packed * BYTES[precision]
+        weights += _packed(quantised, config.quantization)
+    if config.quantization and device == "cpu":  # the file stays mapped, and serves as it is
+        weights += frozen * stored - (stored == BYTES[precision]) * (frozen - quantised) * stored
     width = {weight.element_size() for weight in tensors}.pop()
     values = sum(weight.numel() for weight in tensors)
     eight_bit = "8bit" in config.train.optimizer
@@ -205,13 +210,13 @@ def _pass(
 
 
 def _log_probabilities(model: Any, last: Any) -> Any:
-    """Of the next tokens, as TRL computes them; the part of its tile beyond the vocabulary is
-    never touched, and takes no memory."""
+    """Of the next tokens, as TRL computes them: a tile at a time, so two tiles tell what all
+    take. The part of a tile beyond the vocabulary is never touched, and takes no memory."""
     import torch
     from trl.kernels import ChunkedLogProbFunction
 
     head = model.get_base_model().get_output_embeddings()
-    states = last[:, :-1].reshape(-1, last.shape[-1])
+    states = last[:, :-1].reshape(-1, last.shape[-1])[: 2 * TILE[0]]
     targets = torch.zeros(len(states), dtype=torch.long)
     columns = min(TILE[1], len(head.weight))
     kinds = ("log_probs", "entropy", "is_top1")

@@ -20,6 +20,7 @@ from tests.training_fixtures import rows, tokenizer, write_rows
 from training import hardware
 from training.config import Config, make_config
 from training.memory import estimate
+from training.prepare import architecture_of
 from training.runlog import read_log
 
 LORA = {"r": 16, "alpha": 32, "target_modules": "all-linear"}
@@ -154,7 +155,7 @@ def compare(case: Case, context: Any) -> tuple[Any, int, int]:
             raise RuntimeError(f"{case}: rows were dropped, so batches were short: {data}")
         needed = estimate(
             settings(case, folder),
-            architecture(case),
+            architecture_of(str(folder / "base")),
             precision=case.precision,
             longest=data["length"]["max"],
             device="cpu",
