@@ -133,6 +133,9 @@ def _within(
         for kept in (run, run[:1]) if len(run) > 1 else (run,):
             passage = _passage(kept)
             cost = count(quoted_for_model(passage))
+            if cost <= budget:  # else it need not be read for orders, which takes its time
+                passage = _marked(passage)
+                cost = count(quoted_for_model(passage)) if passage.orders else cost
             if cost <= budget:
                 break
         else:
@@ -158,8 +161,11 @@ def _passage(run: Sequence[Pattern]) -> Passage:
         language=first.language,
         symbol=first.symbol,
         text=body,
-        orders=orders_in(body),
     )
+
+
+def _marked(passage: Passage) -> Passage:
+    return replace(passage, orders=orders_in(passage.text))
 
 
 def _cut(passage: Passage, budget: int, count: Callable[[str], int]) -> Passage | None:
@@ -168,7 +174,7 @@ def _cut(passage: Passage, budget: int, count: Callable[[str], int]) -> Passage 
     while len(lines) > MIN_LINES:
         lines = lines[: len(lines) * 3 // 4]
         end = passage.start_line + len(lines) - 1
-        cut = replace(passage, text="\n".join(lines), end_line=end)
+        cut = _marked(replace(passage, text="\n".join(lines), end_line=end))
         if count(quoted_for_model(cut)) <= budget:
             return cut
     return None

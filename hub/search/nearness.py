@@ -44,7 +44,7 @@ def nearness(retriever: Retriever, question: str, hits: Sequence[SearchResult]) 
     model = retriever.model
     if not len(rows):
         return Nearness(0.0, 0.0, 0.0, model)
-    fast, best = retriever.cosines(question, rows)
+    fast, best = retriever.cosines(generation, question, rows)
     covered = _coverage(generation.snapshot.body, query_terms(question), rows)
     return Nearness(float(fast.max()), float(best.max(initial=0)), covered, model)
 

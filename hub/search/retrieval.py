@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from hub.search.ranking import Filters
     from hub.store.chroma import PatternStore, State
     from hub.store.encoders import Encoders
+    from hub.store.snapshot import Rows
     from hub.types import Encoder, Pattern, Vectors
 
 CANDIDATES = 500  # of each arm, where the dense arm is approximate
@@ -220,15 +221,12 @@ class Retriever:
     def wholes(self, patterns: Sequence[Pattern]) -> list[list[Pattern]]:
         """Of each pattern that is one piece of a long function or section all pieces, in order; of
         any other the pattern alone."""
-        ids: dict[tuple[str, str], list[str]] = {}
-        for p in patterns:
-            if p.part and (p.source, p.path) not in ids:
-                ids[p.source, p.path] = self._file_of(p)
-        found = self.store.get([id_ for listed in ids.values() for id_ in listed]) if ids else {}
+        rows = self.current().snapshot.rows
+        ids = {p.id: _piece_ids(rows, p) for p in patterns if p.part}
+        wanted = dict.fromkeys(id_ for listed in ids.values() for id_ in listed)
+        found = self.store.get(list(wanted)) if wanted else {}
         return [
-            _pieces([found[id_] for id_ in ids[p.source, p.path] if id_ in found], p)
-            if p.part
-            else [p]
+            _pieces([found[id_] for id_ in ids[p.id] if id_ in found], p) if p.part else [p]
             for p in patterns
         ]
 
@@ -260,10 +258,11 @@ class Retriever:
         """What a person calls the best tier's model."""
         return self._encoders.best.name
 
-    def cosines(self, query: str, rows: npt.NDArray[np.int64]) -> tuple[Vectors, Vectors]:
-        """Cosines of ``query`` and ``rows`` by fast vectors, and by the best; none, shape (0,),
-        where that tier is not complete."""
-        generation = self.current()
+    def cosines(
+        self, generation: Generation, query: str, rows: npt.NDArray[np.int64]
+    ) -> tuple[Vectors, Vectors]:
+        """Cosines of ``query`` and ``rows`` of a generation by fast vectors, and by the best; none,
+        shape (0,), where that tier is not complete."""
         columns = generation.snapshot.rows
         fast = columns.fast[rows] @ self._query_vector("fast", query)
         if generation.tier != "best":
@@ -288,9 +287,7 @@ class Retriever:
     def _file_of(self, pattern: Pattern) -> list[str]:
         """Ids of all patterns in the pattern's file, in order of position."""
         rows = self.current().snapshot.rows
-        same_path = rows.paths.codes == rows.paths.code(pattern.path)
-        same_source = rows.sources.codes == rows.sources.code(pattern.source)
-        return [id_.decode() for id_ in rows.ids[same_path & same_source]]
+        return [id_.decode() for id_ in rows.ids[_same_file(rows, pattern)]]
 
     def _dense(
         self,
@@ -413,6 +410,27 @@ def _one_per_function(hits: Iterable[_Hit]) -> Iterator[tuple[Pattern, float]]:
                 continue
             seen.add(key)
         yield pattern, score
+
+
+def _same_file(rows: Rows, pattern: Pattern) -> npt.NDArray[np.int64]:
+    """The rows of all patterns in the pattern's file, in order of position."""
+    same_path = rows.paths.codes == rows.paths.code(pattern.path)
+    return np.flatnonzero(same_path & (rows.sources.codes == rows.sources.code(pattern.source)))
+
+
+def _piece_ids(rows: Rows, pattern: Pattern) -> list[str]:
+    """Ids around the pattern, the pieces of its construct among them: they share its symbol.
+
+    A file may have hundreds of patterns, and each that is read takes its time.
+    """
+    file = _same_file(rows, pattern)
+    at = np.flatnonzero(rows.ids[file] == pattern.id.encode())
+    if not len(at):
+        return []  # removed by a writer meanwhile
+    other = rows.symbols[file[at[0] :]] != rows.symbols[file[at[0]]]
+    end = at[0] + (other.argmax() if other.any() else len(other))
+    first = max(at[0] - (pattern.part - 1), 0)
+    return [id_.decode() for id_ in rows.ids[file[first:end]]]
 
 
 def _pieces(file: list[Pattern], pattern: Pattern) -> list[Pattern]:
