@@ -191,7 +191,10 @@ def listed(context: Context) -> list[tuple[str, str]]:
         found = context.hub.evaluations.list()
     except HubError:
         return []
-    return [(f"{scores['id']}: {', '.join(scores['arms'])}", scores["id"]) for scores in found]
+    return [
+        (f"{scores['id']}: {', '.join(arm['arm'] for arm in scores['arms'])}", scores["id"])
+        for scores in found
+    ]
 
 
 def evaluation_html(context: Context, id: str | None) -> str:

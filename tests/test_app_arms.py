@@ -4,12 +4,14 @@ know whom they are for, training that a reload and a restart of the app find aga
 from __future__ import annotations
 
 import json
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
 
 from hub import Hub
 from space_app.app import create_app
+from space_app.compare import listed
 from space_app.context import Context
 from tests.browser import chromium, served
 from tests.conftest import write_tree
@@ -137,3 +139,14 @@ def test_a_run_is_found_after_a_restart_of_the_app_and_its_adapter_is_registered
         )
         page.close()
     assert Hub.open(folder).adapters.verify("fromapp")
+
+
+def test_evaluations_to_choose_from_say_their_arms(folder: Path) -> None:
+    kept = folder / ".patternhub" / "evaluations" / "20260101T000000-000001"
+    kept.mkdir(parents=True)
+    scores = {"id": kept.name, "arms": [{"arm": "base"}, {"arm": "rag"}]}
+    (kept / "scores.json").write_text(json.dumps(scores), encoding="utf-8")
+    try:
+        assert listed(Context(folder)) == [(f"{kept.name}: base, rag", kept.name)]
+    finally:
+        shutil.rmtree(kept)

@@ -44,7 +44,14 @@ def test_everything_wrong_is_named_at_once() -> None:
         "output": "RUN",
         "lora": {"rank": 8, "dropout": 1.5},
         "quantization": {"bits": 8, "type": "fp4"},
-        "train": {"strategy": "steps", "save_steps": 30, "eval_steps": 50, "epoch": 2, "seed": -1},
+        "train": {
+            "strategy": "steps",
+            "save_steps": 30,
+            "eval_steps": 50,
+            "epoch": 2,
+            "seed": -1,
+            "epochs": float("inf"),
+        },
         "datas": {},
     }
     with pytest.raises(TrainingError) as caught:
@@ -57,6 +64,7 @@ def test_everything_wrong_is_named_at_once() -> None:
         "lora.dropout = 1.5: Input should be less than 1",
         "unknown key 'train.epoch'; did you mean 'epochs'?",
         "train.seed = -1",
+        "train.epochs = inf: Input should be a finite number",
         "unknown key 'datas'; did you mean 'data'?",
         "base = 'a' and scratch",
         "train.eval_steps = 50 is no multiple of train.save_steps = 30",
