@@ -52,6 +52,7 @@ FOLDER = "runs"
 RECALLED = 20
 STAMP = "%Y%m%d-%H%M%S"  # of an id: when the run began
 POLL = 0.2  # seconds between two looks at a run that goes on
+MEASURED = 2  # steps of a dry run that say how long the whole will take
 OWN = ("dataset", "output")  # settings that the hub gives
 
 
@@ -116,8 +117,13 @@ class Runs:
         data = config.data.model_copy(update={"chat_template": template})
         return config.model_copy(update={"base": _absolute(config.base), "data": data})
 
-    def preflight(self, config: Config, *, where: str = "local") -> Sequence[Check]:
+    def preflight(self, config: Config, *, where: str = "local", steps: int = 0) -> Sequence[Check]:
         """Everything that can fail is tried; nothing is written here, and a probe on the Hub.
+
+        Args:
+            config: What is to be trained.
+            where: local, space or job.
+            steps: Of a local run that are made, and thrown away, to say how long it will take.
 
         Raises:
             HubError: the extra 'train' is not installed.
@@ -133,7 +139,7 @@ class Runs:
             return remote_preflight(config, where, self._remote(), hub())
         from training.preflight import preflight
 
-        return preflight(config)
+        return preflight(config, steps=steps)
 
     def start(
         self,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from hub.errors import HubError
+from hub.runs import MEASURED
 from space_app.code_view import message
 from space_app.places import JOB, LOCAL, SPACE, own_space, place_of, places, runs_at
 from space_app.sign_in import members_only
@@ -172,7 +173,7 @@ def _checked(context: Context, where: str, *values: Any) -> tuple[str, Any]:
     """The pre-flight as a table, and the button that works once all has passed."""
     try:
         runs, config = _asked(context, where, *values)
-        found = runs.preflight(config, where=where)
+        found = runs.preflight(config, where=where, steps=MEASURED)
     except HubError as error:
         return message(str(error), alert=True), gr.Button(interactive=False)
     rows = "".join(

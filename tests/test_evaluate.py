@@ -449,6 +449,20 @@ def test_what_cannot_be_evaluated_is_said_by_the_command(
         assert (status, said in told) == (2, True), told
 
 
+def test_an_arm_that_answered_nothing_is_no_success(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("time.sleep", lambda _: None)  # between attempts
+    write_rows(tmp_path / "test.jsonl", rows(1))
+    (tmp_path / "hub.toml").write_text(
+        '[generator]\nendpoint = "http://127.0.0.1:9/v1"\nmodel = "m"\n'
+    )
+    arguments = ["--hub", str(tmp_path), "eval", "--arms", "base", "--dataset", str(tmp_path)]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 1
+    assert "no whole answer came from base" in result.stderr
+
+
 def test_nothing_is_retrieved_from_the_files_that_are_asked_about(hub: Hub, tree: Path) -> None:
     hub.index(tree)
     query = "retry_with_backoff"

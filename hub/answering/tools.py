@@ -91,7 +91,8 @@ class Tools:
         """Tools over the hub that ``hub`` gives, and over its arms, or those that ``arms`` gives;
         either may raise HubError."""
         self._hub = hub
-        self._arms = arms or (lambda: self._hub().arms())
+        # opened once: a model takes its time to load
+        self._arms = arms or functools.cache(lambda: self._hub().arms(adapter=""))
 
     @property
     def all(self) -> Sequence[Callable[..., dict[str, Any]]]:

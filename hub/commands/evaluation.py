@@ -9,6 +9,7 @@ import click
 
 from hub.commands.answering import model_option
 from hub.commands.common import json_option, listed, open_hub, print_json
+from hub.errors import FailedCheckError
 
 
 @click.command("eval")
@@ -34,7 +35,8 @@ def evaluate(
 ) -> None:
     """Ask the arms what held-out rows ask, and score the answers.
 
-    A run that was stopped goes on where it was: no answer is asked for twice.
+    A run that was stopped goes on where it was: no answer is asked for twice. Exit status 1 if an
+    arm gave no whole answer at all.
     """
     from hub.terminal.evaluation import evaluation_text
     from hub.terminal.progress import index_progress
@@ -47,6 +49,8 @@ def evaluate(
         print_json(done.to_json())
     else:
         click.echo(evaluation_text(done))
+    if silent := [arm.name for arm in done.evaluation.arms if arm.incomplete == len(arm.rows)]:
+        raise FailedCheckError(f"no whole answer came from {', '.join(silent)}")
 
 
 @click.command()

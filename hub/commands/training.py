@@ -37,7 +37,7 @@ INTERRUPTED = 130  # exit status
 @click.option(
     "--resume", is_flag=False, flag_value="", metavar="[RUN]", help="Go on; default: the last one."
 )
-@click.option("--dry-run", is_flag=True, help="Check everything, train nothing.")
+@click.option("--dry-run", is_flag=True, help="Check everything, measure two steps, train nothing.")
 @click.option("--detach", is_flag=True, help="Do not watch: the run goes on by itself.")
 @json_option
 @click.pass_obj
@@ -59,6 +59,7 @@ def train(
 
     The run goes on when the terminal is closed. Ctrl-C stops it with a checkpoint.
     """
+    from hub.runs import MEASURED
     from hub.terminal.training import preflight_table, started_text
 
     hub = open_hub(folder)
@@ -74,7 +75,7 @@ def train(
         run = runs.resume(resume, settings=settings)
     else:
         config = runs.config(dataset, preset=preset, base=base, settings=settings)
-        checks = runs.preflight(config, where=where)
+        checks = runs.preflight(config, where=where, steps=MEASURED if dry_run else 0)
         if dry_run:
             _say_checks(checks, as_json)
         click.echo(preflight_table(checks), err=True)
