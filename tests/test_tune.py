@@ -324,6 +324,7 @@ def test_tuning_again_starts_from_what_was_tuned_before(
     assert card_of(here)["base"] == SHIPPED_NAME
 
 
+@pytest.mark.slow  # a second process would tune for it once more
 def test_a_tier_that_is_not_tuned_stays_as_it_was_tuned(
     tuned_best: tuple[Hub, Any], tmp_path: Path, quick: None
 ) -> None:
@@ -462,6 +463,7 @@ def test_a_hub_toml_that_cannot_be_written_says_what_to_write(tmp_path: Path) ->
         tuning.use_model(tmp_path, "x")
 
 
+@pytest.mark.slow  # a second process would tune for it once more
 def test_a_tuned_folder_that_is_gone_is_named(tuned_best: tuple[Hub, Any]) -> None:
     hub, report = tuned_best
     folder = hub.workspace.folder / report.model
