@@ -7,6 +7,7 @@ the build seeds with the pattern's id: the same index and seed give the same exa
 
 from __future__ import annotations
 
+import ast
 import functools
 import re
 import tomllib
@@ -136,7 +137,7 @@ def next_line(p: Pattern, material: Material, draw: Random) -> Iterator[Example]
 
 def next_import(p: Pattern, material: Material, draw: Random) -> Iterator[Example]:
     """The first imports of a file to the next one."""
-    lines = [line for line in p.text.splitlines() if _imports(line)]
+    lines = [line for line in p.text.splitlines() if _imports(line, p.language)]
     if p.kind == "module" and len(lines) > MIN_LINES:
         at = draw.randrange(2, len(lines))
         shown = _fenced("\n".join(lines[max(0, at - MAX_CONTEXT) : at]), p.language)
@@ -369,15 +370,23 @@ def _imports_above(p: Pattern, material: Material) -> str:
     lines = [
         line.strip()
         for line in head.text.splitlines()
-        if _imports(line) and used & set(re.findall(r"[A-Za-z_$][\w$]*", line)) - _KEYWORDS
+        if _imports(line, p.language)
+        and used & set(re.findall(r"[A-Za-z_$][\w$]*", line)) - _KEYWORDS
     ][:MAX_CONTEXT]
     return f"\n\nThe file imports:\n\n{_fenced(chr(10).join(lines), p.language)}" if lines else ""
 
 
-def _imports(line: str) -> bool:
-    """Whether a line is an import, all of it."""
+def _imports(line: str, language: str) -> bool:
+    """Whether a line is an import, all of it, and not the beginning of a sentence."""
     whole = all(line.count(a) == line.count(b) for a, b in ("()", "{}", "[]"))
-    return bool(_IMPORT.match(line)) and whole and not line.endswith("\\")
+    if not _IMPORT.match(line) or not whole or line.endswith("\\"):
+        return False
+    if language != "python":
+        return True
+    try:
+        return all(isinstance(node, ast.Import | ast.ImportFrom) for node in ast.parse(line).body)
+    except (SyntaxError, ValueError):
+        return False
 
 
 _KEYWORDS = frozenset("import from use using require const as include static type".split())  # noqa: SIM905
