@@ -7,8 +7,10 @@ failed, 2 bad usage or bad input.
 from __future__ import annotations
 
 import io
+import logging
 import os
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +72,9 @@ def main(ctx: click.Context, folder: Path | None) -> None:
     ctx.obj = folder
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that knows fewer characters
+    # Of a kernel that a CPU goes without, and of names that the libraries below still use.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", "`(is_)?gradient_checkpointing`", FutureWarning)
 
 
 VERBS = (

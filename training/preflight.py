@@ -160,10 +160,11 @@ def _time(config: Config, report: TokenReport, steps: int, price: float) -> Chec
         tokens = min(tokens, run.max_steps * run.batch_size * run.accumulation * each)
     hours = tokens / speed.tokens_per_second / 3600
     cost = f", {hours * price:.2f} at {price:g} an hour" if price else ""
+    span = f"{hours:.1f} hours" if hours >= 1 else f"{hours * 60:.1f} minutes"
     return Check(
         "time",
         True,
-        f"about {hours:.2f} hours{cost}: {tokens:.0f} tokens at {speed.tokens_per_second:.0f} a "
+        f"about {span}{cost}: {tokens:.0f} tokens at {speed.tokens_per_second:.0f} a "
         f"second in {steps} steps, which held {speed.peak_bytes / 1e9:.2f} GB; evaluations, saves"
         f"{' and building the base' if config.scratch else ''} come on top",
     )
