@@ -6,7 +6,6 @@ with a signed id_token that names the person and their organisations.
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from joserfc import jwt
 from joserfc.jwk import RSAKey
 
 from space_app.sign_in import Provider
+from tests.json_handler import JsonHandler
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,18 +55,7 @@ def fake_provider() -> Iterator[FakeProvider]:
     state = FakeProvider()
     nonces: dict[str, str] = {}
 
-    class Handler(BaseHTTPRequestHandler):
-        def log_message(self, format: str, *arguments: Any) -> None:
-            pass
-
-        def answer(self, value: Any, status: int = 200) -> None:
-            body = json.dumps(value).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
+    class Handler(JsonHandler, BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             url = urlsplit(self.path)
             asked = {name: values[0] for name, values in parse_qs(url.query).items()}
