@@ -3,6 +3,7 @@ people add, correct and reject; build and publish."""
 
 from __future__ import annotations
 
+import functools
 import json
 from html import escape
 from pathlib import Path
@@ -52,7 +53,7 @@ def dataset_tab(context: Context, page: gr.Blocks, tab: gr.Tab, timer: gr.Timer)
     build.click(members_only(lambda out: start_build(context, out)), folder, job, **private)
     timer.tick(lambda: (job_html(context), context.jobs.finished), None, [job, finished], **private)
     shows = [tab.select, folder.input, finished.change]
-    gr.on(shows, overview_html, folder, overview, **private)
+    gr.on(shows, functools.partial(overview_html, context), folder, overview, **private)
     page.load(lambda: last_dataset(context), None, folder, **private)
 
 
@@ -91,8 +92,12 @@ def job_html(context: Context) -> str:
     return message(str(job), alert=job.state == "failed") if job else ""
 
 
-def overview_html(folder: str) -> str:
-    """The build's own report, as it lies beside the rows, in a frame where nothing of it runs."""
+def overview_html(context: Context, folder: str) -> str:
+    """The build's own report, as it lies beside the rows, in a frame where nothing of it runs.
+
+    A tab may be chosen before the page's load has named a folder: it is the last dataset then.
+    """
+    folder = folder or last_dataset(context)
     try:
         manifest = json.loads((Path(folder) / MANIFEST).read_text(encoding="utf-8"))
         path = Path(folder) / REPORT
@@ -129,7 +134,7 @@ def _map(context: Context, folder: gr.Textbox, tab: gr.Tab) -> None:
     def draw(out: str) -> str:
         try:
             known = context.knowledge().annotations
-            shown = context.hub.map(out, annotations=known)
+            shown = context.hub.map(out or last_dataset(context), annotations=known)
         except HubError as error:
             return message(str(error), alert=True)
         return shown if known else message("Categories are being found; the map is grey.") + shown

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
 from hub import Hub
+from space_app import dataset
 from space_app.app import create_app
 from space_app.context import Context
 from tests.browser import chromium, served
@@ -48,6 +50,31 @@ def write(page: Page, field: str, text: str) -> None:
     page.locator(f"{field} textarea, {field} input").click()
     page.keyboard.press("Control+A")
     page.keyboard.insert_text(text)
+
+
+def test_a_tab_chosen_before_the_page_has_named_a_folder_shows_the_last_dataset(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a page's load finds may arrive after a tab was chosen."""
+    chosen, named = threading.Event(), dataset.last_dataset
+    calls: list[Context] = []
+
+    def late(context: Context) -> str:
+        calls.append(context)
+        if len(calls) == 1:  # by the load, which comes first
+            chosen.wait(60)
+        return named(context)
+
+    monkeypatch.setattr(dataset, "last_dataset", late)
+    with served(create_app(Context(folder))) as url, chromium() as browser:
+        page = browser.new_page()
+        page.goto(url)
+        page.get_by_role("tab", name="Dataset").click()
+        page.locator("iframe.report").wait_for()
+        assert page.locator("#dataset textarea, #dataset input").input_value() == ""
+        chosen.set()
+        page.wait_for_function("document.querySelector('#dataset :is(textarea, input)').value")
+        page.locator("iframe.report").wait_for()
 
 
 def test_a_rejected_row_leaves_the_next_build_and_a_row_that_breaks_a_rule_is_not_kept(

@@ -134,7 +134,7 @@ def test_markup_is_shown_as_text_wherever_it_comes_from(evil: Path, tmp_path: Pa
         "run": train.run_html(context, EVIL),
         "form": train._checked(context, "local", EVIL, EVIL, 0, EVIL, EVIL, EVIL, EVIL)[0],
         "curve": train.curve([{"event": "step", "step": n, "loss": 1.0} for n in (1, 2)]),
-        "folder": dataset.overview_html(EVIL),
+        "folder": dataset.overview_html(context, EVIL),
         "finding": dataset.check_html(context, dict.fromkeys(dataset.FIELDS, EVIL)),
         "error": message(EVIL, alert=True),
     }
@@ -142,7 +142,7 @@ def test_markup_is_shown_as_text_wherever_it_comes_from(evil: Path, tmp_path: Pa
     built.mkdir()
     (built / MANIFEST).write_text(json.dumps({"rows": {EVIL: 3}, "private": {}}))
     (built / REPORT).write_text(EVIL)
-    shown["report"] = dataset.overview_html(str(built))
+    shown["report"] = dataset.overview_html(context, str(built))
     run = evil / ".patternhub/runs/20260101-000000-evil"
     run.mkdir(parents=True)
     record = {"name": "evil", "preset": EVIL, "created": 0.0, "adapter": EVIL, "refused": EVIL}
@@ -165,8 +165,9 @@ def test_markup_is_shown_as_text_wherever_it_comes_from(evil: Path, tmp_path: Pa
 def test_a_folder_that_is_no_dataset_is_named(content: bytes, tmp_path: Path) -> None:
     (tmp_path / MANIFEST).write_bytes(content)
     (tmp_path / REPORT).write_text("a report")
-    assert "is no dataset" in dataset.overview_html(str(tmp_path))
-    assert "No dataset lies there" in dataset.overview_html(str(tmp_path / "none"))
+    context = Context(tmp_path)
+    assert "is no dataset" in dataset.overview_html(context, str(tmp_path))
+    assert "No dataset lies there" in dataset.overview_html(context, str(tmp_path / "none"))
     (tmp_path / "train.jsonl").write_bytes(content + b"\n")
     with pytest.raises(HubError, match=r"has no row 1|is not a prompt and its completion"):
         dataset.read_example(tmp_path, "train", 1)
@@ -183,7 +184,7 @@ def test_what_is_too_large_for_a_page_is_not_sent_to_one(tmp_path: Path) -> None
     (tmp_path / MANIFEST).write_text(json.dumps({"rows": {"train": 1}}))
     with (tmp_path / REPORT).open("wb") as file:
         file.truncate(200_000_000)
-    assert "200 MB" in dataset.overview_html(str(tmp_path))
+    assert "200 MB" in dataset.overview_html(Context(tmp_path), str(tmp_path))
 
 
 def test_a_question_without_end_is_refused_in_words(evil: Path) -> None:
