@@ -101,7 +101,7 @@ def functions(version: Version, within: Ranges | None = None) -> Iterator[Functi
 def differences(old: bytes, new: bytes) -> tuple[Ranges, Ranges]:
     """The bytes that differ, by whole lines, in each of two versions of a file.
 
-    The nearest lines of text around them belong to them: what is only in one version has no bytes
+    The nearest lines of code around them belong to them: what is only in one version has no bytes
     of its own in the other one, and still changes the function there.
     """
     ours, theirs = old.splitlines(keepends=True), new.splitlines(keepends=True)
@@ -121,14 +121,16 @@ def differences(old: bytes, new: bytes) -> tuple[Ranges, Ranges]:
 
 
 def _widened(lines: list[bytes], hunks: list[Hunk]) -> list[Hunk]:
-    """With the nearest lines above and below that are not blank; hunks that then touch are one.
+    """With the nearest lines of code above and below; hunks that then touch are one.
 
     ``lines`` are those of the first version: around a hunk, those of the other are the same.
+    Blank lines and comments of Python belong to the function above or not by what follows them.
     """
+    is_code = [bool(line.strip()) and not line.lstrip().startswith(b"#") for line in lines]
     wide: list[Hunk] = []
     for start, end, other_start, other_end in hunks:
-        above = next((i for i in range(start - 1, -1, -1) if lines[i].strip()), 0)
-        below = next((i + 1 for i in range(end, len(lines)) if lines[i].strip()), len(lines))
+        above = next((i for i in range(start - 1, -1, -1) if is_code[i]), 0)
+        below = next((i + 1 for i in range(end, len(lines)) if is_code[i]), len(lines))
         other_above, other_below = other_start - start + above, other_end - end + below
         if wide and above < wide[-1][1]:
             above, _, other_above, _ = wide.pop()

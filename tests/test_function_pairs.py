@@ -6,7 +6,7 @@ import ast
 from collections import Counter
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from indexers.file_versions import differences, functions, parse_version
@@ -69,6 +69,9 @@ def test_a_file_parsed_with_another_version_at_hand_is_parsed_the_same(
     assert [f.text for f in functions(known)] == [f.text for f in functions(fresh)]
 
 
+@example(  # a comment is of the function above or not by the line after it
+    first=[(10, 0, ["", "    n += 2", "# note"])], second=[(10, 1, ["", "    n += 2", "# note"])]
+)
 @settings(deadline=None, max_examples=300)
 @given(first=edits(SOUND), second=edits(SOUND))
 def test_looking_only_where_versions_differ_misses_no_change(

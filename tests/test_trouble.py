@@ -594,19 +594,21 @@ def kill_and_compare(tmp_path: Path, kills: int, *, update: bool) -> None:
     duration = time.monotonic() - began
     expected = clean_build(tmp_path / "clean", source)
     moments = random.Random(f"{kills} {update}")
-    killed = 0
-    for number in range(kills):
-        folder = tmp_path / f"killed-{number}"
+    killed = late = 0
+    while killed < kills:
+        folder = tmp_path / f"killed-{killed}-{late}"
         shutil.copytree(start, folder)
-        delay = duration * (number + moments.random()) / kills
+        delay = duration * (killed + moments.random()) / kills
         process = command.start("--hub", folder, "index", source)
-        killed += kill_after(process, delay, signal.SIGKILL)[0] == -signal.SIGKILL
+        if kill_after(process, delay, signal.SIGKILL)[0] == -signal.SIGKILL:
+            killed += 1
+        else:  # the machine has become faster since the time was measured
+            late, duration = late + 1, 0.8 * duration
         search_survives(folder)
         hub = Hub.open(folder, encoders=word_encoders())
         hub.index([source])
         assert_sound(hub, expected)
         shutil.rmtree(folder)
-    assert killed > kills / 2
 
 
 @pytest.mark.parametrize("update", [False, True])
