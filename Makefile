@@ -40,10 +40,10 @@ lint: setup
 	$(BIN)/lint-imports
 
 test: lint
-	$(BIN)/pytest -n 3 -m "not slow"
+	$(BIN)/pytest -n 3 --dist loadfile -m "not slow"
 
 test-all: lint
-	$(BIN)/pytest -n 3
+	$(BIN)/pytest -n 3 --dist loadfile
 
 bench: setup
 	$(BIN)/python -m tests.benchmarks

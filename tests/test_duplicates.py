@@ -378,9 +378,9 @@ def test_a_text_of_a_megabyte_takes_seconds() -> None:
 
 def test_thousands_of_copies_are_one_cluster_in_linear_time() -> None:
     started = time.process_time()
-    same = found(patterns_of([SEND] * 10_000))
-    numbered = found(patterns_of([SEND.replace("5", str(i)) for i in range(3000)]))
-    assert [len(cluster) for cluster in (*same.clusters, *numbered.clusters)] == [10_000, 3000]
+    same = found(patterns_of([SEND] * 5_000))
+    numbered = found(patterns_of([SEND.replace("5", str(i)) for i in range(2000)]))
+    assert [len(cluster) for cluster in (*same.clusters, *numbered.clusters)] == [5_000, 2000]
     assert time.process_time() - started < 60
 
 

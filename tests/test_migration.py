@@ -346,8 +346,9 @@ def test_the_sources_are_known_to_a_stopped_migration_without_the_manifest(
 # --- processes
 
 
+@pytest.mark.parametrize("kills", [2, pytest.param(8, marks=pytest.mark.slow)])
 def test_a_killed_migration_answers_from_one_model_and_is_completed_by_the_next_run(
-    tmp_path: Path,
+    tmp_path: Path, kills: int
 ) -> None:
     command = Command(tmp_path)
     source = generated(tmp_path / "source", 60)
@@ -367,7 +368,7 @@ def test_a_killed_migration_answers_from_one_model_and_is_completed_by_the_next_
     expected = contents(built(tmp_path / "fresh", source, "others"))
     assert_sound(Hub.open(whole), expected)
     moments = random.Random(0)
-    for number in range(4):
+    for number in range(kills):
         folder = tmp_path / f"killed-{number}"
         shutil.copytree(start, folder)
         configure(folder, "words")
@@ -375,7 +376,7 @@ def test_a_killed_migration_answers_from_one_model_and_is_completed_by_the_next_
         reader.search("retry")
         configure(folder, "others")
         process = command.start("--hub", folder, "index")
-        kill_after(process, duration * (number + moments.random()) / 4, signal.SIGKILL)
+        kill_after(process, duration * (number + moments.random()) / kills, signal.SIGKILL)
         if hits(reader) != old:
             assert_alike(hits(reader), new)
         command.run("--hub", folder, "index")

@@ -253,8 +253,8 @@ def test_a_secret_beside_a_lone_surrogate_and_null_characters_is_found() -> None
         *("AKIA", "password='x", f"api_key{' ' * 30}=", f"key{' ' * 900}{'A' * 44} "),
     ],
 )
-def test_a_line_of_300_kilobytes_ends(unit: str) -> None:
-    """A rule that takes quadratic time would take half an hour here."""
-    text = unit * (300_000 // len(unit)) + f" {MAIL}"
+def test_a_line_of_100_kilobytes_ends(unit: str) -> None:
+    """A rule that takes quadratic time would take minutes here."""
+    text = unit * (100_000 // len(unit)) + f" {MAIL}"
     assert redact(text)[0].endswith(" <EMAIL>")
     assert PLACEHOLDER.search(redact(f"x{unit} {MAIL}")[0])

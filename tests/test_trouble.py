@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import random
 import resource
@@ -25,6 +26,7 @@ from hub.store.encoders import Encoders
 from tests.conftest import WordEncoder, age, driver, git, word_encoders, write_tree
 
 KILLS = 20
+slow = functools.partial(pytest.param, marks=pytest.mark.slow)
 STUCK = 120  # seconds after which a subprocess counts as hanging
 
 
@@ -489,7 +491,7 @@ def small_disk(folder: Path, size: str) -> Iterator[None]:
         subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-@pytest.mark.parametrize("size", ["64k", "500k", "1500k", "2500k"])
+@pytest.mark.parametrize("size", [slow("64k"), "500k", slow("1500k"), "2500k"])
 def test_a_full_disk_is_an_error_and_the_next_run_goes_on(
     command: Command, tmp_path: Path, size: str
 ) -> None:
@@ -613,7 +615,7 @@ def kill_and_compare(tmp_path: Path, kills: int, *, update: bool) -> None:
 
 @pytest.mark.parametrize("update", [False, True])
 def test_a_killed_run_is_completed_by_the_next(tmp_path: Path, update: bool) -> None:
-    kill_and_compare(tmp_path, 3, update=update)
+    kill_and_compare(tmp_path, 2, update=update)
 
 
 @pytest.mark.slow
@@ -627,7 +629,7 @@ def test_a_run_killed_at_any_of_many_moments_is_completed_by_the_next(
 def test_a_run_that_is_killed_again_and_again_gets_there(tmp_path: Path, command: Command) -> None:
     source = generated(tmp_path / "source")
     moments = random.Random(1)
-    for _ in range(5):
+    for _ in range(3):
         process = command.start("index", source)
         kill_after(process, moments.uniform(0.3, 1.2), signal.SIGKILL)
         edited(source)

@@ -276,7 +276,7 @@ def tuned_best(tmp_path_factory: pytest.TempPathFactory) -> tuple[Hub, Any]:
     with pytest.MonkeyPatch.context() as patch:
         make_quick(patch)
         hub = new_hub(folder / "hub", made_up_code(folder / "team", files=15))
-        report = hub.tune(tiers=["best"], epochs=2)
+        report = hub.tune(tiers=["best"], epochs=1)
     return hub, report
 
 
