@@ -6,7 +6,7 @@ import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from hub.config import load_config
+from hub.config import VOTES, load_config
 from hub.errors import HubError, OtherModelError
 
 if TYPE_CHECKING:
@@ -768,7 +768,7 @@ class Hub:
         """What people preferred where arms answered side by side."""
         from hub.serving.votes import Votes
 
-        return Votes(self.workspace.store_folder / "votes.jsonl")
+        return Votes(self.workspace.store_folder / VOTES)
 
     @functools.cached_property
     def adapters(self) -> Registry:

@@ -17,6 +17,7 @@ from hub.errors import HubError
 
 CONFIG_NAME = "hub.toml"
 STORE_DIR = ".patternhub"
+VOTES = "votes.jsonl"  # in the store's folder
 EXAMPLES = "examples"  # what people wrote for datasets, in a hub's folder
 # Of a dataset.
 CARD, MANIFEST, COMPLIANCE, REPORT = (

@@ -71,9 +71,9 @@ class Space:
     """One Space and its bucket; every method asks the Hub, and raises HubError where it refuses."""
 
     def __init__(self, repo: str, bucket: str = "", *, private: bool = True) -> None:
+        from training.hugging_face import hub
         from training.remote import Remote
         from training.remote.bucket import Bucket
-        from training.remote.client import hub
 
         self.remote = Remote(repo=repo, bucket=bucket, private=private)
         with as_hub_errors():
@@ -87,7 +87,7 @@ class Space:
         Args:
             hub_repo: A dataset repository with a hub that the page shows; empty: as it was.
         """
-        from training.remote.client import asking
+        from training.hugging_face import asking
         from training.remote.launch import token
         from training.remote.space import HUB_VARIABLE, deploy
 
@@ -102,7 +102,7 @@ class Space:
 
     def status(self) -> SpaceStatus:
         """Its stage and hardware, and the runs that wait."""
-        from training.remote.client import asking
+        from training.hugging_face import asking
         from training.remote.launch import waiting
 
         with as_hub_errors():
@@ -151,7 +151,7 @@ class Space:
 
     def _in_repository(self, target: Path, to: Path | None) -> Iterator[FoundAdapter]:
         from training.checkpoints import problems
-        from training.remote.client import asking
+        from training.hugging_face import asking
 
         repo = self.remote.repo
         with asking(f"the Space {repo}"):

@@ -133,7 +133,7 @@ class Runs:
         if any(find_spec(name) is None for name in ("torch", "trl", "peft")):
             raise MissingExtraError("`patternhub train`", "train")
         if where != "local":
-            from training.remote.client import hub
+            from training.hugging_face import hub
             from training.remote.preflight import remote_preflight
 
             return remote_preflight(config, where, self._remote(), hub())

@@ -9,6 +9,7 @@ A page loads nothing from another host, and a policy that browsers enforce says 
 from __future__ import annotations
 
 import functools
+import socket
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -23,7 +24,7 @@ from space_app.code_view import message, styles
 from space_app.compare import compare_tab
 from space_app.dataset import dataset_tab
 from space_app.search import search_tab
-from space_app.sign_in import LOGOUT, gates
+from space_app.sign_in import LOCAL, LOGOUT, gates
 from space_app.train import train_tab
 from space_app.worker import worker_tab
 
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from space_app.sign_in import Provider
 
 POLL = 1.0  # seconds between two looks at what runs
-LOCAL = frozenset({"127.0.0.1", "localhost", "::1"})
 POLICY = "; ".join(
     (
         "default-src 'self'",
@@ -211,17 +211,28 @@ def serve(
     password: str = "",
     provider: Provider | None = None,
     mcp: bool = False,
+    listening: Callable[[str], None] = lambda _url: None,
 ) -> None:
-    """Serve until interrupted.
+    """Serve until interrupted; ``listening`` is told the address, with the port that 0 has chosen.
 
     Raises:
-        HubError: ``host`` is not this machine alone, and there is neither a password nor a sign-in.
+        HubError: ``host`` is not this machine alone, and there is neither a password nor a sign-in;
+            or it cannot be listened on.
     """
     import uvicorn
 
     check_closed(host, password, provider)
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        listener = socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise HubError(
+            f"{host}:{port} cannot be listened on: {error}; choose another --port"
+        ) from error
     app = create_app(context, password=password, provider=provider, mcp=mcp)
-    uvicorn.run(app, host=host, port=port, log_level="warning")
+    name = f"[{host}]" if ":" in host else host
+    listening(f"http://{name}:{listener.getsockname()[1]}")
+    uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[listener])
 
 
 def check_closed(host: str, password: str, provider: Provider | None) -> None:

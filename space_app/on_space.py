@@ -11,7 +11,9 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
+MINUTES = 1  # between two looks at what people left
 HOW = (
     "a hub comes from a dataset repository; upload a hub's folder, with .patternhub, by `hf upload "
     "ORG/NAME FOLDER --repo-type dataset`, then `patternhub space deploy --hub-repo ORG/NAME`"
@@ -38,7 +40,7 @@ def main() -> None:
     check_closed(host, password, provider)
     worker = Worker(bucket, repo=os.environ.get("SPACE_ID", "")) if bucket else None
     folder, missing = hub_folder()
-    context = Context(folder, worker, notes=[missing] if missing else [])
+    context = Context(folder, worker, notes=[note for note in (missing, keep(folder)) if note])
     if worker:
         worker.start()
         context.recall()
@@ -54,7 +56,7 @@ def hub_folder() -> tuple[Path, str]:
     """Where the hub is, and what is missing, in words: the dataset repository that the Space's
     variable ``PATTERNHUB_HUB_REPO`` names is brought to this disk."""
     from training.errors import TrainingError
-    from training.remote.client import asking, hub
+    from training.hugging_face import asking, hub
     from training.remote.space import HUB_VARIABLE
 
     folder = Path(os.environ.get("PATTERNHUB_HUB") or Path(tempfile.gettempdir()) / "hub")
@@ -71,6 +73,31 @@ def hub_folder() -> tuple[Path, str]:
     if not (folder / ".patternhub").is_dir():
         return folder, f"{repo} holds no hub: {HOW}"
     return folder, ""
+
+
+def keep(folder: Path) -> str:
+    """Bring votes and examples, each minute that has new ones, to the dataset repository that the
+    hub came from, for a Space's disk forgets; what is wrong with that, in words."""
+    from huggingface_hub import CommitScheduler
+
+    from hub.config import EXAMPLES, STORE_DIR, VOTES
+    from training.errors import TrainingError
+    from training.hugging_face import asking, hub, may_write
+    from training.remote.space import HUB_VARIABLE
+
+    repo = os.environ.get(HUB_VARIABLE, "")
+    if not repo:
+        return ""
+    kept = [f"{STORE_DIR}/{VOTES}", f"{EXAMPLES}/*"]
+    options: dict[str, Any] = {"repo_type": "dataset", "every": MINUTES}
+    options |= {"allow_patterns": kept, "ignore_patterns": "*.lock"}
+    try:
+        with asking(repo):
+            may_write(hub())
+            CommitScheduler(repo_id=repo, folder_path=folder, hf_api=hub(), **options)
+    except TrainingError as error:
+        return f"Votes and examples go with this Space's disk, not to {repo}: {error}"
+    return ""
 
 
 if __name__ == "__main__":

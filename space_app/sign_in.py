@@ -15,12 +15,13 @@ import time
 from dataclasses import asdict, dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import gradio as gr
 from starlette.middleware import Middleware
 from starlette.middleware.sessions import SessionMiddleware
-from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.types import ASGIApp, Receive, Scope, Send
 
+LOCAL = frozenset({"127.0.0.1", "localhost", "::1"})  # names of this machine
 LOGIN, CALLBACK, LOGOUT = "/login/huggingface", "/login/callback", "/logout"
 MCP = "/mcp"
 SECONDS = 8 * 3600  # that a person stays signed in
@@ -105,7 +107,8 @@ def members_only(act: Callable[..., Any]) -> Callable[..., Any]:
 
 def gates(provider: Provider | None, password: str) -> list[Middleware]:
     """What stands before the app: sign-in where there is a provider; else Gradio's own login asks
-    for the password, and tools for agents take it as a bearer token."""
+    for the password, and tools for agents take it as a bearer token. Without either it answers to
+    this machine alone."""
     if provider:
         on_space = bool(provider.host)
         secret = hashlib.sha256(f"pattern-hub {provider.client_secret}".encode()).hexdigest()
@@ -117,13 +120,39 @@ def gates(provider: Provider | None, password: str) -> list[Middleware]:
             https_only=on_space,
         )
         return [session, Middleware(Gate, provider=provider, password=password)]
-    return [Middleware(ToolsGate, password=password)] if password else []
+    return [Middleware(ToolsGate, password=password) if password else Middleware(LocalGate)]
 
 
 def is_agent(scope: Scope, password: str) -> bool:
     """Whether a request for tools brings the app's password."""
     given = Request(scope).headers.get("authorization", "")
     return bool(password) and secrets.compare_digest(given.encode(), f"Bearer {password}".encode())
+
+
+class LocalGate:
+    """Refuses what a page of another host could make a browser here send: requests under a name
+    that this host made to mean this machine (DNS rebinding), and those that come from its pages."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] in ("http", "websocket"):
+            headers = HTTPConnection(scope).headers
+            asked, asking = headers.get("host", ""), headers.get("origin")
+            names = [_host_of(f"//{asked}")] + ([_host_of(asking)] if asking else [])
+            if not LOCAL.issuperset(names):
+                said = "without a password this app answers to this machine alone, as localhost\n"
+                await PlainTextResponse(said, 403)(scope, receive, send)
+                return
+        await self.app(scope, receive, send)
+
+
+def _host_of(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
 
 
 class ToolsGate:

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING
 import gradio as gr
 
 from training.errors import TrainingError
+from training.hugging_face import asking, hub
 from training.remote import space
 from training.remote.bucket import Bucket
-from training.remote.client import asking, hub
 from training.remote.job import QUEUE, read_job
 from training.remote.launch import waiting
 from training.remote.run import FREE_HARDWARE

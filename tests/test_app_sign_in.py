@@ -6,6 +6,8 @@ The provider is a stand-in on loopback that the real OpenID client talks to.
 from __future__ import annotations
 
 import base64
+import subprocess
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -154,6 +156,47 @@ def test_a_space_without_sign_in_set_up_has_none(monkeypatch: pytest.MonkeyPatch
     found = Provider.from_environment()
     assert found is not None
     assert (found.owner, found.host) == ("team", "team-space.hf.space")
+
+
+@pytest.mark.parametrize(
+    ("host", "origin", "status"),
+    [
+        (None, None, 200),
+        ("localhost:7860", "http://localhost:7860", 200),
+        ("[::1]:7860", "http://[::1]:7860", 200),
+        ("evil.example", None, 403),  # a name that was made to mean this machine
+        ("127.0.0.1.evil.example:7860", None, 403),
+        ("127.0.0.1:7860", "https://evil.example", 403),  # another page asks
+        ("127.0.0.1:7860", "null", 403),
+        ("[", None, 403),
+    ],
+)
+def test_without_a_password_only_this_machines_own_pages_are_answered(
+    tmp_path: Path, host: str | None, origin: str | None, status: int
+) -> None:
+    headers = {"host": host, "origin": origin}
+    given = {name: value for name, value in headers.items() if value is not None}
+    with served(create_app(Context(tmp_path), mcp=True)) as url:
+        for path in ("config", "gradio_api/info"):
+            assert httpx.get(f"{url}{path}", headers=given).status_code == status, path
+        posted = httpx.post(f"{url}gradio_api/call/search", json={"data": ["x"]}, headers=given)
+        assert posted.status_code == status
+
+
+def test_the_address_is_said_once_it_is_listened_on(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "hub.cli", "--hub", str(tmp_path), "ui", "--port"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen([*command, "0"], stderr=pipe, text=True) as program:
+        assert program.stderr is not None
+        url = next(line for line in program.stderr if line.startswith("http://")).strip()
+        taken = url.rpartition(":")[2]
+        second = subprocess.run([*command, taken], capture_output=True, text=True)
+        page = httpx.get(f"{url}/config")
+        program.terminate()
+    assert page.json()["title"] == "Pattern Hub"
+    assert second.returncode == 2
+    assert "cannot be listened on" in second.stderr
+    assert "Traceback" not in second.stderr
 
 
 def test_a_password_covers_pages_functions_and_tools(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ repository, a repository that cannot be read, ZeroGPU with and without its packa
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -16,10 +17,13 @@ from typing import TYPE_CHECKING, Any
 import gradio
 import httpx
 import pytest
+from huggingface_hub import CommitScheduler
 
 from hub import Hub
+from hub.dataset.reviewing import reject, rejected
+from space_app import on_space
 from space_app.context import Context
-from space_app.on_space import hub_folder
+from space_app.on_space import hub_folder, keep
 from tests.conftest import write_tree
 from tests.fake_provider import CLIENT, SECRET, fake_provider
 from tests.remote_fixtures import REPO, live_cloud
@@ -59,6 +63,45 @@ def test_a_hub_comes_from_a_dataset_repository_and_what_is_missing_is_said(
     assert hits[0].pattern.symbol == "retry_with_backoff"
 
 
+def test_votes_and_examples_outlive_the_disk_of_a_space(
+    team: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not keep(team)  # nowhere to bring them
+    made: list[CommitScheduler] = []
+
+    class Seen(CommitScheduler):
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**options)
+            made.append(self)
+
+    monkeypatch.setattr("huggingface_hub.CommitScheduler", Seen)
+    monkeypatch.setattr(on_space, "MINUTES", 0.5 / 60)
+    monkeypatch.setenv(HUB_VARIABLE, "team/hub")
+    with live_cloud(tmp_path / "cloud", monkeypatch, run=False) as cloud:
+        cloud.hub.role = "read"
+        assert "not to team/hub: the token may only read" in keep(team)
+        cloud.hub.role = "write"
+        shutil.copytree(team, tmp_path / "disk")
+        hub = Hub.open(tmp_path / "disk")
+        assert not keep(tmp_path / "disk")
+        answers = {name: {"complete": True, "text": name} for name in ("base", "rag")}
+        hub.votes.add(
+            question="why?", answers=answers, winner="rag", shown_as=["rag", "base"], blind=True,
+            model="tiny", adapter="",
+        )  # fmt: skip
+        reject(tmp_path / "disk", "an-id", "too thin")
+        kept = cloud.hub.files.setdefault("team/hub", {})
+        while len(kept) < 2:
+            time.sleep(0.1)
+        made[0].stop()
+        assert set(kept) == {".patternhub/votes.jsonl", "examples/rejected.jsonl"}
+        cloud.hub.commits += 1
+        monkeypatch.setenv("PATTERNHUB_HUB", str(tmp_path / "next"))
+        folder, _ = hub_folder()
+    assert [vote["winner"] for vote in Hub.open(folder).votes.all()] == ["rag"]
+    assert rejected(folder) == {"an-id": "too thin"}
+
+
 def test_on_zerogpu_a_local_model_answers_where_a_gpu_is_lent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -76,7 +119,7 @@ def test_on_zerogpu_a_local_model_answers_where_a_gpu_is_lent(
 
         return decorate
 
-    monkeypatch.setitem(sys.modules, "spaces", SimpleNamespace(GPU=gpu))  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "spaces", SimpleNamespace(GPU=gpu))
     context = Context(tmp_path)
     assert not context.notes
     said = SimpleNamespace(

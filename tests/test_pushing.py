@@ -86,11 +86,11 @@ def test_what_passes_is_tried_again(kept: Registry, server: FakeHub, failures: l
 
 
 FAULTS: dict[str, tuple[list[tuple[str, int]], str]] = {
-    "token": ([("repos/create", 401)], r"\(401\): the token is missing or wrong"),
-    "right": ([("repos/create", 403)], r"\(403\): the token may not write there"),
-    "busy": ([("POST .*/commit/", 429)] * 9, r"\(429\): too many requests"),
-    "broken": ([("POST .*/commit/", 500)] * 9, r"\(500\): try again"),
-    "down": ([("POST .*/commit/", 503)] * 9, r"\(503\): try again"),
+    "token": ([("repos/create", 401)], r"401: the token is missing or wrong"),
+    "right": ([("repos/create", 403)], r"403: the token may not do that"),
+    "busy": ([("POST .*/commit/", 429)] * 9, r"429: too many requests"),
+    "broken": ([("POST .*/commit/", 500)] * 9, r"500: try again"),
+    "down": ([("POST .*/commit/", 503)] * 9, r"503: try again"),
     "hangs up": ([("POST .*/commit/", 0)] * 9, "cannot be reached, or hung up"),
     "hangs up listing": ([("tree", 0)] * 9, "cannot be reached, or hung up"),
 }
@@ -226,7 +226,7 @@ def test_what_comes_from_the_hub_is_not_trusted(
         message = "team/adapters has no adapter"
     else:
         del server.files[REPOSITORY]
-        message = r"\(404\): there is no such repository"
+        message = r"404: it is not there"
     other = Registry.open(tmp_path / "other")
     with pytest.raises(HubError, match=message):
         pull(other, REPOSITORY)

@@ -12,9 +12,9 @@ from huggingface_hub import HfApi
 from tests.remote_fixtures import ADAPTERS, REPO, live_cloud, settings, tiny
 from training.checkpoints import MANIFEST, problems
 from training.errors import TrainingError
+from training.hugging_face import HubAnswerError
 from training.remote import RemoteRun, fetch, launch, load, status, stop
 from training.remote.bucket import Bucket
-from training.remote.client import HubAnswerError
 from training.remote.job import Job, read_job
 from training.remote.run import Status
 from training.remote.slices import in_slices, run_slice

@@ -109,7 +109,7 @@ def _pusher(output: str, repo: str) -> Pusher | None:
 def _work(specification: str) -> int:
     """What a Space or a Job runs."""
     _quiet()
-    from training.remote.client import hub
+    from training.hugging_face import hub
     from training.remote.job import read_job
     from training.remote.worker import work
 

@@ -21,6 +21,7 @@ from training.checkpoints import digest, publish
 from training.data import alpaca_messages, kind_of
 from training.errors import TrainingError
 from training.go_template import begin_token, go_template
+from training.hugging_face import is_at_hand
 from training.prepare import load_tokenizer
 from training.template import read_template
 
@@ -87,7 +88,9 @@ def _merged(adapter: Path, out: Path, base: str, made: dict[str, Any]) -> str:
     tokenizer, template = load_tokenizer(str(adapter)), read_template(adapter)
     revision = made["config"].get("revision") or None
     try:
-        model = AutoModelForCausalLM.from_pretrained(base, revision=revision, dtype="auto")
+        model = AutoModelForCausalLM.from_pretrained(
+            base, revision=revision, dtype="auto", local_files_only=is_at_hand(base)
+        )
         merged = PeftModel.from_pretrained(model, adapter).merge_and_unload(safe_merge=True)
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         raise TrainingError(

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from training import hardware
 from training.adapter import check_adapter
 from training.errors import TrainingError
+from training.hugging_face import is_at_hand
 from training.prepare import load_tokenizer
 from training.template import read_template, template_of
 
@@ -88,6 +89,7 @@ class LocalModel:
         precision = hardware.precision() if precision == "auto" else precision
         dtype = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}[precision]
         options: dict[str, Any] = {"dtype": dtype, "device_map": hardware.device_kind()}
+        options["local_files_only"] = is_at_hand(base)
         if bits:
             options["quantization_config"] = BitsAndBytesConfig(
                 load_in_4bit=bits == 4,

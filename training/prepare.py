@@ -11,6 +11,7 @@ from training import hardware
 from training.checkpoints import problems
 from training.data import tokenize
 from training.errors import TrainingError
+from training.hugging_face import is_at_hand
 from training.origin import dataset_digest
 from training.output import BASE, check_data
 from training.processes import count
@@ -114,7 +115,9 @@ def load_tokenizer(base: str, revision: str = "") -> Any:
     from transformers import AutoTokenizer
 
     try:
-        return AutoTokenizer.from_pretrained(base, revision=revision or None)
+        return AutoTokenizer.from_pretrained(
+            base, revision=revision or None, local_files_only=is_at_hand(base)
+        )
     except (OSError, ValueError) as error:
         raise TrainingError(
             f"the base {base!r} cannot be read: {str(error).strip().splitlines()[0]} "
@@ -131,7 +134,9 @@ def architecture_of(base: str, revision: str = "") -> Any:
     from transformers import AutoConfig
 
     try:
-        return AutoConfig.from_pretrained(base, revision=revision or None)
+        return AutoConfig.from_pretrained(
+            base, revision=revision or None, local_files_only=is_at_hand(base)
+        )
     except (OSError, ValueError) as error:
         raise TrainingError(
             f"the base {base!r} has an architecture that cannot be read: "

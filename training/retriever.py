@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from training.hardware import device_kind, precision
+from training.hugging_face import is_at_hand
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -103,7 +104,7 @@ def tune_encoder(
     from transformers.trainer_callback import PrinterCallback
     from transformers.trainer_utils import get_last_checkpoint
 
-    model = SentenceTransformer(str(source))
+    model = SentenceTransformer(str(source), local_files_only=is_at_hand(str(source)))
     if not hasattr(model[0], "auto_model"):
         raise ValueError(
             f"{source} is no transformer: it cannot take LoRA, and all its weights cannot be tuned "

@@ -30,6 +30,7 @@ from training.checkpoints import (
     step_of,
 )
 from training.errors import TrainingError
+from training.hugging_face import is_at_hand
 from training.loop import exhausted, trainer_class, watch
 from training.output import (
     ADAPTER,
@@ -185,7 +186,9 @@ def trainer_of(config: Config, prepared: Prepared, log: RunLog, stop: Stop) -> A
             bnb_4bit_compute_dtype=getattr(torch, dtype),
         )
     folder = Path(config.output) / CHECKPOINTS
-    model_options = {"dtype": dtype} | ({"revision": config.revision} if config.revision else {})
+    model_options = {"dtype": dtype, "local_files_only": is_at_hand(prepared.base)}
+    if config.revision:
+        model_options["revision"] = config.revision
     arguments = SFTConfig(
         output_dir=str(folder),
         model_init_kwargs=model_options,

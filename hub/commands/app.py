@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from pathlib import Path
 
@@ -29,11 +30,11 @@ def ui(folder: Path | None, port: int, host: str, mcp: bool) -> None:
         if error.name not in ("gradio", "fastapi", "uvicorn"):
             raise
         raise MissingExtraError("the app", "app") from error
-    click.echo(f"http://{host}:{port}", err=True)
     serve(
         Context(folder if folder is not None else find_hub(Path.cwd())),
         host=host,
         port=port,
         password=os.environ.get("PATTERNHUB_PASSWORD", ""),
         mcp=mcp,
+        listening=functools.partial(click.echo, err=True),
     )

@@ -13,10 +13,10 @@ import numpy as np
 
 from hub.endpoint import post
 from hub.errors import HubError, MissingExtraError
-from hub.hugging_face import is_reachable
 from hub.store.minilm import NAME, MiniLMEncoder, file_sha256, is_minilm, packaged_folder
 from hub.store.static import StaticEncoder
 from hub.store.tuned import ADAPTER, CARD, MODEL, SHIPPED, SHIPPED_NAME, STATIC, Tuned
+from training.hugging_face import is_at_hand
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -181,7 +181,7 @@ class SentenceTransformerEncoder:
             model = SentenceTransformer(
                 self.name,
                 model_kwargs={"torch_dtype": dtype},
-                local_files_only=not (Path(self.name).is_dir() or is_reachable(self.name)),
+                local_files_only=is_at_hand(self.name),
             )
         except (OSError, ValueError) as error:
             raise HubError(

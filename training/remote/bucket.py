@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from training.checkpoints import MANIFEST, problems
-from training.remote.client import asking
+from training.hugging_face import asking
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

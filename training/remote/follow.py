@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from training.checkpoints import problems
+from training.hugging_face import HubAnswerError, asking, hub, patiently
 from training.output import ADAPTER
 from training.remote import space
 from training.remote.bucket import PARTIAL, Bucket
-from training.remote.client import HubAnswerError, asking, hub, patiently
 from training.remote.launch import find_job
 from training.remote.run import Status
 from training.remote.worker import read_outcome, write_outcome

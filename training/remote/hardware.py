@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from training.errors import TrainingError
-from training.remote.client import asking
+from training.hugging_face import asking
 from training.remote.run import ZERO_GPU
 
 if TYPE_CHECKING:

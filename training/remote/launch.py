@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from training.errors import TrainingError
+from training.hugging_face import HubAnswerError, asking, hub, patiently
 from training.remote import space
 from training.remote.bucket import Bucket
-from training.remote.client import HubAnswerError, asking, hub, patiently
 from training.remote.job import QUEUE, WHEELS, describe
 from training.remote.preflight import MARGIN, remote_preflight
 from training.remote.run import RemoteRun

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 from training.checkpoints import digest
 from training.data import tokenize
 from training.errors import TrainingError
+from training.hugging_face import asking, may_write
 from training.memory import adapter_bytes, estimate
 from training.preflight import SPARE, Check, base_of
 from training.prepare import read_template_file
 from training.remote.bucket import Bucket
-from training.remote.client import asking
 from training.remote.hardware import Flavour, flavour
 from training.remote.run import ZERO_GPU
 from training.remote.slices import LIMITS, SECONDS
@@ -73,7 +73,7 @@ def remote_preflight(config: Config, where: str, remote: Remote, api: HfApi) -> 
         return str(found[1].rows)
 
     tried("settings", lambda: _settings(where, remote))
-    if not all(check.passed for check in checks) or not tried("token", lambda: _token(api)):
+    if not all(check.passed for check in checks) or not tried("token", lambda: may_write(api)):
         return checks
     tried("storage", lambda: _storage(api, remote))
     if remote.push_to:
@@ -156,18 +156,6 @@ def limits(
 def _settings(where: str, remote: Remote) -> str:
     remote.check(where)
     return f"{where} {remote.repo}, bucket {remote.storage}"
-
-
-def _token(api: HfApi) -> str:
-    with asking("the token"):
-        known = api.whoami()
-    role = known.get("auth", {}).get("accessToken", {}).get("role", "of unknown rights")
-    if role == "read":
-        raise TrainingError(
-            "the token may only read: make one with the role 'write' at "
-            "https://huggingface.co/settings/tokens"
-        )
-    return f"{known['name']}, {role}"
 
 
 def _storage(api: HfApi, remote: Remote) -> str:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from training.checkpoints import saved
 from training.errors import TrainingError
+from training.hugging_face import asking, hub
 from training.output import ADAPTER, CHECKPOINTS
-from training.remote.client import asking, hub
 from training.runlog import RunLog
 
 if TYPE_CHECKING:

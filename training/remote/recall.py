@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import yaml
 
 from training.errors import TrainingError
+from training.hugging_face import hub
 from training.remote.bucket import Bucket
-from training.remote.client import hub
 from training.remote.follow import fetch
 from training.remote.job import JOBS, QUEUE, read_job
 from training.remote.run import RemoteRun

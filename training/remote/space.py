@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from training.errors import TrainingError
-from training.remote.client import asking, patiently
+from training.hugging_face import asking, patiently
 from training.remote.run import FREE_HARDWARE, ZERO_GPU
 from training.remote.wheel import build_wheel
 

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 from training.checkpoints import MANIFEST, digest, problems, saved
 from training.errors import TrainingError
+from training.hugging_face import MANY, HubAnswerError, asking, patiently
 from training.output import ADAPTER, CHECKPOINTS
 from training.remote.bucket import Bucket
-from training.remote.client import MANY, HubAnswerError, asking, patiently
 from training.remote.mirror import Mirror
 from training.remote.pushing import send_checkpoint
 from training.remote.run import Status

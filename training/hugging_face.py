@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from training.errors import TrainingError
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     Result = TypeVar("Result")
 
+WAIT = 10.0  # seconds for a first answer
 FEW, MANY = 6, 30  # tries: a minute, and a quarter of an hour
 WAYS_OUT = {
     400: "the Hub does not understand the request",
@@ -22,6 +24,7 @@ WAYS_OUT = {
     402: "it has to be paid for: add a payment method or credits on the Hub",
     403: "the token may not do that: it needs the role 'write' and access to the organisation",
     404: "it is not there, or the token may not see it",
+    409: "somebody else is writing there: try again",
     413: "there is no space left for it: free storage on the Hub, or name another organisation",
     429: "too many requests: wait, then run the same command again",
     507: "there is no space left for it: free storage on the Hub, or name another organisation",
@@ -41,6 +44,26 @@ def hub() -> HfApi:
     from huggingface_hub import HfApi
 
     return HfApi()
+
+
+def is_at_hand(model: str) -> bool:
+    """Whether ``model`` need not, or cannot, be asked of the Hub: a folder, or there is no Hub.
+
+    Asked once: what loads a model asks for each of its files, and without a network for each six
+    times with pauses of 23 seconds in all. A refusal is an answer.
+    """
+    import httpx2
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
+
+    if Path(model).is_dir():
+        return True
+    try:
+        hub().model_info(model, timeout=WAIT)
+    except (HfHubHTTPError, HFValidationError):
+        return False
+    except (httpx2.TransportError, OfflineModeIsEnabled):
+        return True
+    return False
 
 
 @contextmanager
@@ -73,6 +96,23 @@ def asking(what: str) -> Iterator[None]:
         raise HubAnswerError(
             f"{what}: the Hub cannot be reached, or hung up: {first}", passing=True
         ) from error
+
+
+def may_write(api: HfApi) -> str:
+    """Whose token it is, and its role, which is not "read".
+
+    Raises:
+        TrainingError: it may only read, or is no token.
+    """
+    with asking("the token"):
+        known = api.whoami()
+    role = known.get("auth", {}).get("accessToken", {}).get("role", "of unknown rights")
+    if role == "read":
+        raise TrainingError(
+            "the token may only read: make one with the role 'write' at "
+            "https://huggingface.co/settings/tokens"
+        )
+    return f"{known['name']}, {role}"
 
 
 def patiently(call: Callable[..., Result], *arguments: Any, tries: int = FEW) -> Result:
