@@ -64,7 +64,8 @@ def preflight(config: Config, *, steps: int = 0, price: float = 0.0) -> list[Che
         rows = Path(config.dataset) / config.data.train
         sequences, report = tokenize(rows, tokenizer, template, config.data)
     except TrainingError as error:
-        name = ("rows" if config.scratch and not checks else "base", "template", "rows")[len(checks)]
+        first = "rows" if config.scratch else "base"  # a tokenizer is built from rows
+        name = (first, "template", "rows")[len(checks)]
         return [*checks, Check(name, False, str(error))]
     found = report.to_json()
     dropped = ", ".join(f"{n} x {why}" for why, n in report.dropped.items()) or "none left out"
