@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from space_app.context import Context
 
 HEADERS = ["adapter", "aliases", "gate", "base", "loss", "created"]
-WIDTHS = ["18%", "16%", "12%", "30%", "8%", "16%"]
+WIDTHS = ["130px", "110px", "90px", "220px", "70px", "130px"]  # a phone scrolls them sideways
 
 
 def adapters_tab(context: Context, page: gr.Blocks) -> None:
@@ -57,11 +57,11 @@ def adapters_tab(context: Context, page: gr.Blocks) -> None:
                     raise HubError("choose an adapter first")
                 if not sure:
                     raise HubError("this changes what is served: say that you are sure first")
-                text = message(change(reference, reason.strip()))
+                text, kept = message(change(reference, reason.strip())), ""
             except HubError as error:
-                text = message(str(error), alert=True)
+                text, kept = message(str(error), alert=True), reason
             rows, choices, _ = show()
-            return rows, choices, text, gr.Checkbox(value=False)
+            return rows, choices, text, False, kept
 
         return done
 
@@ -86,10 +86,14 @@ def adapters_tab(context: Context, page: gr.Blocks) -> None:
 
     page.load(show, None, [table, chosen, told], **private)
     refresh.click(show, None, [table, chosen, told], **private)
-    chosen.change(lambda chosen: details_html(context, chosen), chosen, details, **private)
+    # What was said of one adapter is not said of the next.
+    chosen.change(
+        lambda chosen: (details_html(context, chosen), False, ""), chosen,
+        [details, sure, reason], **private,
+    )  # fmt: skip
     judge.click(members_only(judged), chosen, told, **private)
     for button, change in ((promote, promoted), (back, rolled_back)):
-        inputs, outputs = [chosen, sure, reason], [table, chosen, told, sure]
+        inputs, outputs = [chosen, sure, reason], [table, chosen, told, sure, reason]
         button.click(members_only(act(change)), inputs, outputs, **private)
 
 
@@ -107,13 +111,14 @@ def _row(adapter: Adapter) -> list[str]:
 
 
 def details_html(context: Context, reference: str | None) -> str:
-    """An adapter's digests, lineage, figures, verdict and settings."""
+    """An adapter's digests, lineage, promotions, figures, verdict and settings."""
     if not reference:
         return ""
     try:
         registry = context.hub.adapters
         adapter = registry.get(reference)
         line = _lineage(adapter, {a.digest: a for a in registry.list()})
+        own = [p for p in registry.promotions(adapter.name) if p["digest"] == adapter.digest]
     except HubError as error:
         return message(str(error), alert=True)
     facts = {
@@ -122,6 +127,8 @@ def details_html(context: Context, reference: str | None) -> str:
         "dataset": adapter.dataset,
         "run": adapter.run,
         "lineage": " from ".join(line),
+        "aliases": ", ".join(adapter.aliases) or "none",
+        "promoted": "; ".join(map(_promotion, own)) or "never",
         "metrics": json.dumps(adapter.metrics),
         "verdict": json.dumps(adapter.verdict) if adapter.verdict else "not judged",
     }
@@ -134,6 +141,12 @@ def details_html(context: Context, reference: str | None) -> str:
         f"<table>{rows}</table><details><summary>Settings of the run</summary>"
         f'<pre class="code" tabindex="0">{settings}</pre></details>'
     )
+
+
+def _promotion(promotion: dict[str, Any]) -> str:
+    reason = f", for the reason: {promotion['reason']}" if promotion["reason"] else ""
+    undone = f", rolled back {promotion['undone']}" if promotion["undone"] else ""
+    return f"{promotion['at']}{reason}{undone}"
 
 
 def _lineage(adapter: Adapter, known: dict[str, Adapter]) -> list[str]:

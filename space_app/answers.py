@@ -5,16 +5,18 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
+from hub.answering.citations import MADE_UP, UNSUPPORTED
 from space_app.code_view import links
 
 if TYPE_CHECKING:
     from hub.answering.records import Answer
 
 
-def pane_html(title: str, part: str | Answer, *, sources: bool = True) -> str:
+def pane_html(title: str, part: str | Answer, *, blind: bool = False) -> str:
     """What an arm has said so far, or its whole answer with what it cost and rests on.
 
-    Without ``sources`` the patterns that it was shown are left out: they tell which arm it is.
+    ``blind``: without what tells which arm it is: the patterns that it was shown, and what was
+    found of its citations. An answer's own words may still tell.
     """
     if isinstance(part, str):
         return f'<section class="pane"><h3>{escape(title)}</h3>{_text(part)}</section>'
@@ -27,6 +29,13 @@ def pane_html(title: str, part: str | Answer, *, sources: bool = True) -> str:
         facts.append(f"INCOMPLETE: {part.error}")
     if part.marked:
         facts.append(f"text that reads like orders, not followed: {', '.join(part.marked)}")
+    if blind:
+        text = part.text.replace(MADE_UP, "").replace(UNSUPPORTED, "")
+        told = [f for f in facts if not f.startswith(("abstained", "text that reads"))]
+        return (
+            f'<section class="pane"><h3>{escape(title)}</h3>{_text(text)}'
+            f'<p class="facts">{escape(" · ".join(told))}</p></section>'
+        )
     cited = "".join(
         f"<li>{escape(c.location)}{'' if c.holds else ' - does not hold'}</li>"
         for c in part.citations
@@ -35,7 +44,7 @@ def pane_html(title: str, part: str | Answer, *, sources: bool = True) -> str:
         f'<section class="pane"><h3>{escape(title)}</h3>{_text(part.text)}'
         f'<p class="facts">{escape(" · ".join(facts))}</p>'
         f"{f'<h4>Cited</h4><ul>{cited}</ul>' if cited else ''}"
-        f"{links('Sources', (hit.pattern for hit in part.sources)) if sources else ''}</section>"
+        f"{links('Sources', (hit.pattern for hit in part.sources))}</section>"
     )
 
 

@@ -100,10 +100,10 @@ def build(context: Context, provider: Provider | None = None) -> gr.Blocks:
                     worker_tab(context.worker, page, timer)
             with gr.Tab("Train", id="train") as tab:
                 watching.append(tab)
-                train_tab(context, page, timer)
+                train_tab(context, page, tab, timer)
             with gr.Tab("Compare", id="compare") as tab:
-                other.append(tab)
-                compare_tab(context, page)
+                watching.append(tab)
+                compare_tab(context, page, tab, timer)
             with gr.Tab("Adapters", id="adapters") as tab:
                 other.append(tab)
                 adapters_tab(context, page)

@@ -14,6 +14,8 @@ from hub.errors import HubError
 from hub.serving.votes import BAD, TIE
 from space_app.answers import pane_html
 from space_app.code_view import message
+from space_app.jobs import begun_html, job_html
+from space_app.sign_in import members_only
 from training.metrics import wilson
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
     from hub.answering.arms import ArmName
     from hub.answering.records import Answer
+    from hub.reporting import Progress
     from space_app.context import Context
 
 FRAME = 0.1  # seconds between two drawings of the panes, however fast arms answer
@@ -29,8 +32,8 @@ LABELS = ("A", "B", "C", "D")  # of arms whose names are hidden
 NO_ADAPTER = "none"
 
 
-def compare_tab(context: Context, page: gr.Blocks) -> None:
-    """Lay out the tab and wire it."""
+def compare_tab(context: Context, page: gr.Blocks, tab: gr.Tab, timer: gr.Timer) -> None:
+    """Lay out the tab and wire it; with each tick of ``timer`` it tells of running work."""
     with gr.Row(equal_height=True):
         question = gr.Textbox("", label="Question", scale=3, elem_id="question")
         adapter = gr.Dropdown(
@@ -47,8 +50,15 @@ def compare_tab(context: Context, page: gr.Blocks) -> None:
     standings = gr.HTML(elem_id="standings")
     asked = gr.State(None)
     with gr.Accordion("Evaluations", open=False):
+        with gr.Row(equal_height=True):
+            rows = gr.Number(
+                100, label="Held-out rows", minimum=0, precision=0, elem_id="evaluated",
+                info="drawn from the last dataset's test side; 0: all",
+            )  # fmt: skip
+            measure = gr.Button("Evaluate all arms on them", elem_id="evaluate")
+        job, finished = gr.HTML(elem_id="evaluating"), gr.State(0)
         evaluations = gr.Dropdown([], label="Evaluation", elem_id="evaluations")
-        report = gr.HTML()
+        report = gr.HTML(evaluation_html(context, None), elem_id="evaluation")
     private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
     def ask(question: str, adapter: str, blind: bool) -> Iterator[tuple[Any, ...]]:
@@ -70,7 +80,35 @@ def compare_tab(context: Context, page: gr.Blocks) -> None:
     vote.click(cast, [asked, choice], [told, *panes, vote, standings], **private)
     page.load(lambda: standings_html(context), None, standings, **private)
     page.load(lambda: _at_load(context), None, [adapter, evaluations], **private)
+    tab.select(
+        lambda: [gr.Dropdown(choices=adapters(context)), gr.Dropdown(choices=listed(context))],
+        None, [adapter, evaluations], **private,
+    )  # fmt: skip
+    measure.click(
+        members_only(lambda adapter, n: start_evaluation(context, adapter, n)),
+        [adapter, rows], job, **private,
+    )  # fmt: skip
+    timer.tick(
+        lambda: (job_html(context.jobs), context.jobs.finished), None, [job, finished], **private
+    )
+    finished.change(lambda: gr.Dropdown(choices=listed(context)), None, evaluations, **private)
     evaluations.change(lambda name: evaluation_html(context, name), evaluations, report, **private)
+
+
+def start_evaluation(context: Context, adapter: str, n: float | None) -> str:
+    """Begin to ask the arms what ``n`` held-out rows ask; returns what to show."""
+    chosen = "" if adapter == NO_ADAPTER else adapter
+    names = [arm for arm in ARMS if chosen or "adapter" not in arm]
+
+    def work(progress: Progress) -> str:
+        context.let_arms_go()  # two copies of a model may be too many
+        done = context.open_hub().evaluate(
+            arms=names, adapter=chosen, n=int(n or 0), progress=progress
+        )
+        whole = [f"{a.name} {len(a.rows) - a.incomplete}" for a in done.evaluation.arms]
+        return f"Whole answers: {', '.join(whole)}. Choose {done.folder.name} to read its page."
+
+    return begun_html(context.jobs, f"Evaluation of {', '.join(names)}", work)
 
 
 def _at_load(context: Context) -> tuple[gr.Dropdown, gr.Dropdown]:
@@ -94,7 +132,8 @@ def _asked(
     """What every component shows, again and again while the arms answer."""
     nothing = (*("",) * len(LABELS), gr.Radio(choices=[], value=None), gr.Button(interactive=False))
     try:
-        arms = context.arms("" if adapter == NO_ADAPTER else adapter)
+        adapter = "" if adapter == NO_ADAPTER else adapter
+        arms = context.arms(adapter)
         order: list[ArmName] = list(arms.names)
         if blind:
             random.shuffle(order)
@@ -139,7 +178,7 @@ def _lacking(arms: Sequence[str]) -> str:
 def _panes(parts: dict[str, Any], order: Sequence[str], *, named: bool) -> list[str]:
     """A pane for each arm in this order; empty ones up to all labels."""
     shown = [
-        pane_html(arm if named else label, parts[arm], sources=named)
+        pane_html(arm if named else label, parts[arm], blind=not named)
         for label, arm in zip(LABELS, order, strict=False)
     ]
     return shown + [""] * (len(LABELS) - len(shown))
@@ -200,7 +239,7 @@ def listed(context: Context) -> list[tuple[str, str]]:
 def evaluation_html(context: Context, id: str | None) -> str:
     """The page of an evaluation, in a frame where nothing of it runs."""
     if not id or id not in {known for _, known in listed(context)}:
-        return message("Run `patternhub eval`, and its page is here.")
+        return message("Evaluate the arms, here or by `patternhub eval`, and choose an evaluation.")
     text = context.hub.evaluations.page(id).read_text(encoding="utf-8")
     return (
         f'<iframe class="report" title="Evaluation {escape(id)}" sandbox="" '

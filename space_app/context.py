@@ -60,7 +60,12 @@ class Context:
     """The hub in ``folder`` and what is known of it; shared by all who use the app."""
 
     def __init__(
-        self, folder: Path, worker: Worker | None = None, *, notes: Sequence[str] = ()
+        self,
+        folder: Path,
+        worker: Worker | None = None,
+        *,
+        notes: Sequence[str] = (),
+        at_home: bool = False,
     ) -> None:
         """Open nothing yet.
 
@@ -68,9 +73,11 @@ class Context:
             folder: Of the hub.
             worker: Trains, where this is a Space that was given runs.
             notes: What is missing, told on each page.
+            at_home: Who asks sits at this machine, and may have any folder of it indexed.
         """
         self.folder = folder
         self.worker = worker
+        self.at_home = at_home
         self.notes = list(notes)
         self._lent, lacking = lent(self._kept_answers)
         self.notes += [lacking] if lacking else []
@@ -120,6 +127,11 @@ class Context:
                 self._arms = key, hub.arms(adapter=adapter or None)
             return self._arms[1]
 
+    def let_arms_go(self) -> None:
+        """Give back the memory of a model that is kept."""
+        with self._loading:
+            self._arms = None
+
     def answers(
         self, arms: Arms, question: str, names: Sequence[ArmName]
     ) -> Iterator[tuple[ArmName, str | Answer]]:
@@ -141,10 +153,13 @@ class Context:
         yield from self._arms[1].answers(question, names)
 
     def named(self, adapter: str) -> str:
-        """An adapter's reference with its digest; empty: none, or hub.toml's."""
-        registry = self.hub.adapters
-        known = {a.reference: a.digest for a in registry.list()}
-        return f"{adapter} {known[adapter]}" if adapter in known else ""
+        """The reference and digest, or the folder, of ``adapter`` or, empty, of hub.toml's."""
+        adapter = adapter or self.hub.workspace.config.answering.adapter
+        try:
+            found = self.hub.adapters.get(adapter)
+        except HubError:
+            return adapter
+        return f"{found.reference} {found.digest}"
 
     def warm(self) -> None:
         """Load in a thread what the first question would wait for."""

@@ -14,6 +14,7 @@ import gradio as gr
 from hub.config import MANIFEST, REPORT
 from hub.errors import HubError
 from space_app.code_view import COPY, card, message
+from space_app.jobs import begun_html, job_html
 from space_app.search import facts
 from space_app.sign_in import members_only
 
@@ -34,6 +35,12 @@ def dataset_tab(context: Context, page: gr.Blocks, tab: gr.Tab, timer: gr.Timer)
     What is large is read once ``tab`` is chosen: a page is there without it.
     """
     with gr.Row(equal_height=True):
+        what = "Folder or git address" if context.at_home else "Git address"
+        code = gr.Textbox(
+            "", label=f"{what} of code; empty: all that is indexed", elem_id="code", scale=3
+        )
+        index = gr.Button("Index", min_width=100, elem_id="index")
+    with gr.Row(equal_height=True):
         folder = gr.Textbox("", label="Dataset folder", elem_id="dataset", scale=3)
         build = gr.Button("Build", variant="primary", min_width=100, elem_id="build")
     job, finished = gr.HTML(elem_id="job"), gr.State(0)
@@ -50,11 +57,19 @@ def dataset_tab(context: Context, page: gr.Blocks, tab: gr.Tab, timer: gr.Timer)
         with gr.Tab("Publish"):
             _publish(context, folder)
     private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+    index.click(members_only(lambda code: start_index(context, code)), code, job, **private)
     build.click(members_only(lambda out: start_build(context, out)), folder, job, **private)
-    timer.tick(lambda: (job_html(context), context.jobs.finished), None, [job, finished], **private)
-    shows = [tab.select, folder.input, finished.change]
+    timer.tick(
+        lambda: (job_html(context.jobs), context.jobs.finished), None, [job, finished], **private
+    )
+    shows = [tab.select, *_edits(folder), finished.change]
     gr.on(shows, functools.partial(overview_html, context), folder, overview, **private)
     page.load(lambda: last_dataset(context), None, folder, **private)
+
+
+def _edits(field: gr.Textbox) -> list[Any]:
+    """When a person has changed a field: what is pasted is no input to Gradio."""
+    return [field.input, field.submit, field.blur]
 
 
 def last_dataset(context: Context) -> str:
@@ -63,6 +78,22 @@ def last_dataset(context: Context) -> str:
         return str(context.hub.last_dataset())
     except HubError:
         return str(context.folder.resolve() / "dataset")
+
+
+def start_index(context: Context, code: str) -> str:
+    """Begin to index what ``code`` names, or what is indexed already; returns what to show."""
+    code = code.strip()
+    if code and not context.at_home and not code.startswith("https://"):
+        said = "of other machines' code the app takes git addresses alone: https://..."
+        return message(said, alert=True)
+
+    def work(progress: Progress) -> str:
+        report = context.open_hub().index([code] if code else [], progress=progress)
+        failed = "".join(f" {name} failed: {why}." for name, why in report.failed.items())
+        came, went = report.patterns_added, report.patterns_removed
+        return f"{report.patterns_total:,} patterns: {came:,} new, {went:,} gone.{failed}"
+
+    return begun_html(context.jobs, f"Indexing {code or 'again'}", work)
 
 
 def start_build(context: Context, out: str) -> str:
@@ -75,21 +106,7 @@ def start_build(context: Context, out: str) -> str:
         rows = ", ".join(f"{count:,} {side}" for side, count in report.rows.items() if count)
         return f"{rows} rows in {out}; validated, without a leak between the sides."
 
-    return _start(context, f"Build of {out}", work)
-
-
-def _start(context: Context, title: str, work: Any) -> str:
-    try:
-        context.jobs.start(title, work)
-    except HubError as error:
-        return message(str(error), alert=True)
-    return job_html(context)
-
-
-def job_html(context: Context) -> str:
-    """What runs, or ran last."""
-    job = context.jobs.last
-    return message(str(job), alert=job.state == "failed") if job else ""
+    return begun_html(context.jobs, f"Build of {out}", work)
 
 
 def overview_html(context: Context, folder: str) -> str:
@@ -147,7 +164,7 @@ def _map(context: Context, folder: gr.Textbox, tab: gr.Tab) -> None:
         return card(pattern, notes=facts(context, pattern))
 
     private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-    gr.on([tab.select, folder.input], draw, folder, drawn, **private)
+    gr.on([tab.select, *_edits(folder)], draw, folder, drawn, **private)
     drawn.select(open_point, None, opened, **private)
 
 
@@ -183,9 +200,10 @@ def _gaps(context: Context, folder: gr.Textbox) -> None:
         def work(progress: Progress) -> str:
             filled = context.open_hub().fill_gaps(out, category=category or "", progress=progress)
             made, short = sum(f.made for f in filled), sum(f.shortfall for f in filled)
-            return f"{made:,} examples for the next build; {short:,} are still missing. Build now."
+            told = f"{made:,} examples for the next build; {short:,} are still missing."
+            return f"{told} Build now." if made else told
 
-        return _start(context, "Filling gaps", work)
+        return begun_html(context.jobs, "Filling gaps", work)
 
     find.click(show, folder, [one, table, told], api_visibility="private")
     fill.click(members_only(start), folder, told, api_visibility="private")
@@ -220,7 +238,7 @@ def _duplicates(context: Context) -> None:
 def _examples(context: Context, folder: gr.Textbox) -> None:
     with gr.Row():
         side = gr.Dropdown(list(SIDES), value="train", label="Side", min_width=120)
-        number = gr.Number(1, label="Row", minimum=1, precision=0, min_width=120, elem_id="row")
+        number = gr.Number(1, label="Row", precision=0, min_width=120, elem_id="row")
         category = gr.Textbox("", label="Category", min_width=160, elem_id="category")
         task = gr.Textbox("implement", label="Task", min_width=120)
         language = gr.Textbox("python", label="Language", min_width=120)
@@ -235,9 +253,9 @@ def _examples(context: Context, folder: gr.Textbox) -> None:
     fields = [category, task, language, prompt, completion]
     row_id = gr.State("")
 
-    def show(out: str, side: str, number: float) -> tuple[Any, ...]:
+    def show(out: str, side: str, number: float | None) -> tuple[Any, ...]:
         try:
-            row = read_example(Path(out), side, int(number))
+            row = read_example(Path(out), side, number)
         except HubError as error:
             return ("", *(gr.skip(),) * 5, message(str(error), alert=True))
         return (row["id"], *(row[name] for name in FIELDS), "")
@@ -266,7 +284,7 @@ def _examples(context: Context, folder: gr.Textbox) -> None:
 FIELDS = ("category", "task", "language", "prompt", "completion")
 
 
-def read_example(folder: Path, side: str, number: int) -> dict[str, str]:
+def read_example(folder: Path, side: str, number: float | None) -> dict[str, str]:
     """Row ``number``, from 1, of a side: its id and :data:`FIELDS` as texts.
 
     Raises:
@@ -275,13 +293,15 @@ def read_example(folder: Path, side: str, number: int) -> dict[str, str]:
     from hub.dataset.checking import read_lines
 
     path = folder / f"{side}.jsonl"
+    if number is None:
+        raise HubError("choose a row: they are numbered from 1")
     if not path.is_file():
         raise HubError(f"{path} is not there: build the dataset, or choose another side")
     for line in read_lines(path):
         if line.number == number:
             break
     else:
-        raise HubError(f"{path} has no row {number}")
+        raise HubError(f"{path} has no row {number:g}")
     try:
         row = line.data
         turns = {name: str(row[name][-1]["content"]) for name in ("prompt", "completion")}
@@ -325,7 +345,7 @@ def decide(context: Context, verb: str, id: str, reason: str, example: dict[str,
         HubError: it breaks a rule, no row is chosen, or no reason is given.
     """
     from hub.dataset.handwritten import write_example
-    from hub.dataset.reviewing import reject
+    from hub.dataset.reviewing import correct, reject
 
     if verb != "add" and not id:
         raise HubError("choose a row first")
@@ -336,8 +356,9 @@ def decide(context: Context, verb: str, id: str, reason: str, example: dict[str,
     if broken:
         raise HubError(f"not kept, it breaks {broken[0].rule}: {broken[0].message}")
     if verb == "correct":
-        reject(context.folder, id, reason or "corrected")
-    path = write_example(context.folder, **example)
+        path = correct(context.folder, id, reason, example)
+    else:
+        path = write_example(context.folder, **example)
     return f"Wrote {path}: the next build has it."
 
 
@@ -366,7 +387,7 @@ def _publish(context: Context, folder: gr.Textbox) -> None:
         def work(_progress: Progress) -> str:
             return f"{publish(Path(out), name, private=private).url}"
 
-        return _start(context, f"Publishing to {name}", work)
+        return begun_html(context.jobs, f"Publishing to {name}", work)
 
     inputs = [folder, repository, private]
     dry.click(list_files, inputs, [told, send], api_visibility="private")

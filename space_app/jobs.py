@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from hub.errors import HubError
+from space_app.code_view import message
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,3 +69,18 @@ class Jobs:
         assert self.last is not None
         self.last = replace(self.last, told=told, state=state)
         self.finished += state != "running"
+
+
+def job_html(jobs: Jobs) -> str:
+    """What runs, or ran last."""
+    job = jobs.last
+    return message(str(job), alert=job.state == "failed") if job else ""
+
+
+def begun_html(jobs: Jobs, title: str, work: Callable[[Progress], str]) -> str:
+    """Begin ``work``; returns what to show of it, or why it has not begun."""
+    try:
+        jobs.start(title, work)
+    except HubError as error:
+        return message(str(error), alert=True)
+    return job_html(jobs)

@@ -64,6 +64,7 @@ def search_tab(context: Context, page: gr.Blocks) -> None:
         category = gr.Dropdown([ANY], value=ANY, label="Category", min_width=140)
         quality = gr.Slider(0, 1, value=0, step=0.05, label="Quality from", min_width=140)
         path = gr.Textbox("", label="Path", placeholder="src/**", min_width=140)
+    greeting = gr.HTML(elem_id="greeting")
     answer = gr.HTML(elem_id="answer")
     opened = gr.HTML(js_on_load=OPEN_IN_PLACE, elem_id="pattern")
     hits = gr.HTML(js_on_load=OPEN_IN_PLACE, elem_id="hits")
@@ -94,9 +95,14 @@ def search_tab(context: Context, page: gr.Blocks) -> None:
         queue=False,  # one request instead of three: what is typed is shown at once
         trigger_mode="always_last",
     )
-    gr.on([find.click, query.submit], None, None, opened, js="() => ''", api_visibility="private")
-    for choice in inputs[1:]:
-        choice.input(
+    gr.on(
+        [find.click, query.submit], None, None, [opened, greeting], js="() => ['', '']",
+        api_visibility="private",
+    )  # fmt: skip
+    # What is pasted is no input to Gradio.
+    changes = [*(choice.input for choice in inputs[1:]), path.submit, path.blur]
+    for changed in changes:
+        changed(
             search, inputs, hits, js=KEEP_ADDRESS, show_progress="hidden", queue=False,
             api_visibility="private", trigger_mode="always_last",
         )  # fmt: skip
@@ -129,14 +135,16 @@ def search_tab(context: Context, page: gr.Blocks) -> None:
             for name, value in chosen.items()
         ]
         source, language, kind, category = chosen.values()
-        shown = search(text, source, language, kind, category, quality, path)
         opened = pattern_html(context, wanted) if wanted else ""
-        return text, *fields, quality, path, shown, opened
+        if not text:  # what was typed and found meanwhile stays
+            return gr.skip(), *fields, quality, path, gr.skip(), opened, welcome(context)
+        shown = search(text, source, language, kind, category, quality, path)
+        return text, *fields, quality, path, shown, opened, ""
 
     page.load(
         load,
         None,
-        [*inputs, hits, opened],
+        [*inputs, hits, opened, greeting],
         api_visibility="private",
         show_progress="hidden",
     )
@@ -171,7 +179,8 @@ def welcome(context: Context) -> str:
     try:
         patterns = sum(context.hub.filters()["language"].values())
     except HubError as error:
-        return message(str(error), alert=True)
+        told = f"{error}\nThe tab Dataset has a button for that, too."
+        return message(told, alert=True)
     return message(f"{patterns:,} patterns. Ask in words, or name a function.")
 
 

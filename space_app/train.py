@@ -35,7 +35,7 @@ TAIL = 12  # lines of the log
 NEWEST = "newest"
 
 
-def train_tab(context: Context, page: gr.Blocks, timer: gr.Timer) -> None:
+def train_tab(context: Context, page: gr.Blocks, tab: gr.Tab, timer: gr.Timer) -> None:
     """Lay out the tab and wire it; with each tick of ``timer`` it shows how the run goes."""
     offered = [place for place in places(context) if not place.missing]
     with gr.Row():
@@ -83,7 +83,7 @@ def train_tab(context: Context, page: gr.Blocks, timer: gr.Timer) -> None:
             run = start_run(context, name, *values)
         except HubError as error:
             return message(str(error), alert=True), gr.skip()
-        return message(f"{run.id} has begun."), NEWEST
+        return message(f"{run.id} has begun."), gr.Dropdown(choices=_runs(context), value=NEWEST)
 
     def end(id: str) -> str:
         try:
@@ -111,6 +111,7 @@ def train_tab(context: Context, page: gr.Blocks, timer: gr.Timer) -> None:
     resume.click(members_only(go_on), [chosen, space, hardware, minutes], told, **private)
     timer.tick(lambda run: run_html(context, run), chosen, shown, **private)
     page.load(lambda: _at_load(context), None, [dataset, chosen, shown], **private)
+    tab.select(lambda: gr.Dropdown(choices=_runs(context)), None, chosen, **private)
 
 
 def _not_offered(context: Context) -> str:
@@ -128,11 +129,18 @@ def presets() -> list[str]:
 
 def _at_load(context: Context) -> tuple[Any, ...]:
     try:
-        runs = [run.id for run in context.hub.runs.list()]
         dataset = str(context.hub.last_dataset())
     except HubError:
-        runs, dataset = [], ""
-    return dataset, gr.Dropdown(choices=[NEWEST, *runs]), run_html(context, NEWEST)
+        dataset = ""
+    return dataset, gr.Dropdown(choices=_runs(context)), run_html(context, NEWEST)
+
+
+def _runs(context: Context) -> list[str]:
+    """What can be shown."""
+    try:
+        return [NEWEST, *(run.id for run in context.hub.runs.list())]
+    except HubError:
+        return [NEWEST]
 
 
 def _limits(space: str, hardware: str, minutes: float | None) -> dict[str, Any]:

@@ -128,7 +128,7 @@ def test_no_tab_is_wider_than_a_phone(browser: Browser, address: str) -> None:
 def test_search_works_by_keyboard_alone(browser: Browser, address: str) -> None:
     page = browser.new_page()
     page.goto(address)
-    page.locator("#hits .message").wait_for()
+    page.locator("#greeting .message").wait_for()
     tab_to(page, "[role=tab][data-tab-id=compare]")
     tab_to(page, "#query textarea")
     page.keyboard.type("call again with growing pauses")

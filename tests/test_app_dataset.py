@@ -77,6 +77,27 @@ def test_a_tab_chosen_before_the_page_has_named_a_folder_shows_the_last_dataset(
         page.locator("iframe.report").wait_for()
 
 
+def test_code_is_indexed_from_the_page_at_home_and_elsewhere_by_git_address_alone(
+    tmp_path: Path,
+) -> None:
+    code = write_tree(tmp_path / "code")
+    (tmp_path / "hub").mkdir()
+    elsewhere = Context(tmp_path / "hub")
+    assert "takes git addresses alone" in dataset.start_index(elsewhere, str(code))
+    with served(create_app(Context(tmp_path / "hub", at_home=True))) as url, chromium() as browser:
+        page = browser.new_page()
+        page.goto(url)
+        page.get_by_text("The tab Dataset has a button for that").wait_for()
+        page.get_by_role("tab", name="Dataset").click()
+        page.locator("#code textarea, #code input").fill(str(code))
+        page.locator("#index").click()
+        page.get_by_text("patterns:").wait_for(timeout=60_000)
+        page.get_by_role("tab", name="Search").click()
+        page.locator("#query textarea").fill("retry with backoff")
+        page.keyboard.press("Enter")
+        page.locator("#hits article").first.wait_for()
+
+
 def test_a_rejected_row_leaves_the_next_build_and_a_row_that_breaks_a_rule_is_not_kept(
     page: Page, folder: Path
 ) -> None:

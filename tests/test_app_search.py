@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from hub import Hub
+from space_app import search
 from space_app.app import POLICY, create_app
 from space_app.context import Context
 from tests.browser import chromium, served
@@ -62,7 +64,7 @@ def address(hub_folder: Path) -> Iterator[str]:
 def page(browser: Browser, address: str) -> Iterator[Page]:
     page = browser.new_page()
     page.goto(address)
-    page.locator("#hits .message").wait_for()
+    page.locator("#greeting .message").wait_for()
     yield page
     page.close()
 
@@ -131,7 +133,7 @@ def test_a_page_asks_no_other_host_and_the_browser_enforces_it(
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     response = page.goto(address)
-    page.locator("#hits .message").wait_for()
+    page.locator("#greeting .message").wait_for()
     assert response is not None
     assert response.headers["content-security-policy"] == POLICY
     own = (address, "data:", "blob:")
@@ -139,10 +141,34 @@ def test_a_page_asks_no_other_host_and_the_browser_enforces_it(
     page.close()
 
 
+def test_what_is_typed_before_the_page_has_loaded_stays(
+    browser: Browser, hub_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    typed, real = threading.Event(), search.choices
+
+    def late(context: Context) -> dict[str, list[str]]:
+        typed.wait(60)
+        return real(context)
+
+    monkeypatch.setattr(search, "choices", late)
+    with served(create_app(Context(hub_folder))) as url:
+        page = browser.new_page()
+        page.goto(url)
+        page.locator("#query textarea").click()
+        page.keyboard.insert_text("retry with backoff")
+        page.keyboard.press("Enter")
+        page.locator("#hits article").first.wait_for()
+        typed.set()
+        page.locator("#greeting .message").wait_for()
+        assert page.locator("#query textarea").input_value() == "retry with backoff"
+        assert page.locator("#hits article").count()
+        page.close()
+
+
 def test_without_a_hub_the_page_says_what_to_do(browser: Browser, tmp_path: Path) -> None:
     with served(create_app(Context(tmp_path))) as url:
         page = browser.new_page()
         page.goto(url)
-        page.locator("#hits [role=alert]").wait_for()
-        assert "patternhub index" in page.locator("#hits").inner_text()
+        page.locator("#greeting [role=alert]").wait_for()
+        assert "patternhub index" in page.locator("#greeting").inner_text()
         page.close()

@@ -30,7 +30,7 @@ from hub.dataset.handwritten import (
     write_example,
 )
 from hub.dataset.importing import import_examples, read_imported
-from hub.dataset.reviewing import REJECTED, reject, rejected
+from hub.dataset.reviewing import REJECTED, correct, reject, rejected
 from hub.errors import HubError
 from hub.reporting import silent
 from hub.types import Message
@@ -336,6 +336,19 @@ def test_what_a_person_writes_in_a_form_comes_back_as_it_was(prompt: str, comple
     assert path.name == "a-b-answer-1.md"
     assert example.prompt[-1].content == prompt.strip()
     assert example.completion[-1].content == f"-{completion}".strip()
+
+
+def test_a_row_that_is_corrected_again_is_corrected_as_it_was_said_last(tmp_path: Path) -> None:
+    example = dict.fromkeys(("category", "task", "language", "prompt"), "implement")
+    other = write_example(tmp_path, **example, completion="another's")
+    for answer in ("a = 1", "a = 2", "a = 3"):
+        last = correct(tmp_path, "an-id", "", example | {"completion": answer})
+    correct(tmp_path, "other-id", "typo", example | {"completion": "b"})
+    assert other.is_file()
+    assert last.is_file()
+    kept = sorted(row.completion[-1].content for row in read_handwritten(tmp_path))
+    assert kept == ["a = 3", "another's", "b"]
+    assert rejected(tmp_path) == {"an-id": "corrected", "other-id": "typo"}
 
 
 def test_a_rejection_needs_a_reason_and_a_broken_line_of_the_ledger_is_named(

@@ -30,6 +30,22 @@ def base_of(folder: Path) -> str:
     return str(_config_of(folder).get("base_model_name_or_path") or "")
 
 
+def check_base(folder: Path, base: str) -> None:
+    """Refuse the adapter in ``folder`` for ``base``, before anything is loaded.
+
+    Raises:
+        TrainingError: it is damaged, or was trained on another base.
+    """
+    if wrong := problems(folder):
+        raise TrainingError(f"the adapter {folder} is not as it was saved: {'; '.join(wrong)}")
+    trained_on = base_of(folder)
+    if not _same_base(trained_on, base):
+        raise TrainingError(
+            f"the adapter {folder} was trained on {trained_on}, and the base here is {base}: load "
+            "that base, or train the adapter anew"
+        )
+
+
 def check_adapter(folder: Path, model: Any, base: str) -> None:
     """Refuse the adapter in ``folder`` for ``model``, which was loaded from ``base``.
 
@@ -37,15 +53,8 @@ def check_adapter(folder: Path, model: Any, base: str) -> None:
         TrainingError: it is damaged, was trained on another base, has other shapes or another rank
             than it says, or changes nothing.
     """
-    if wrong := problems(folder):
-        raise TrainingError(f"the adapter {folder} is not as it was saved: {'; '.join(wrong)}")
-    config, trained_on = _config_of(folder), base_of(folder)
-    if not _same_base(trained_on, base):
-        raise TrainingError(
-            f"the adapter {folder} was trained on {trained_on}, and the base here is {base}: load "
-            "that base, or train the adapter anew"
-        )
-    _check_weights(folder, config, model, base)
+    check_base(folder, base)
+    _check_weights(folder, _config_of(folder), model, base)
 
 
 def _config_of(folder: Path) -> dict[str, Any]:

@@ -83,10 +83,13 @@ def _local(base: str, settings: Any, adapter: str, folder: Path | None) -> Gener
     if importlib.util.find_spec("peft") is None:
         raise MissingExtraError("a model on this machine", "train")
     from hub.answering.local import LocalGenerator
+    from training.adapter import check_base
     from training.errors import TrainingError
     from training.generate import LocalModel
 
     try:
+        if folder is not None:
+            check_base(folder, base)  # a base takes minutes to load
         model = LocalModel.load(base, revision=settings.revision, bits=settings.bits)
         if folder is not None:
             model.add(adapter, folder)

@@ -26,12 +26,13 @@ def ui(folder: Path | None, port: int, host: str, mcp: bool) -> None:
     try:
         from space_app.app import serve
         from space_app.context import Context
+        from space_app.sign_in import LOCAL
     except ModuleNotFoundError as error:
         if error.name not in ("gradio", "fastapi", "uvicorn"):
             raise
         raise MissingExtraError("the app", "app") from error
     serve(
-        Context(folder if folder is not None else find_hub(Path.cwd())),
+        Context(folder if folder is not None else find_hub(Path.cwd()), at_home=host in LOCAL),
         host=host,
         port=port,
         password=os.environ.get("PATTERNHUB_PASSWORD", ""),

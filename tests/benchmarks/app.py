@@ -71,7 +71,7 @@ WATCH = """() => new Promise((done) => {
 USABLE = """
 new MutationObserver((_, look) => {
   const box = document.querySelector('#query textarea');
-  if (box && !box.disabled && document.querySelector('#hits .message, #bare')) {
+  if (box && !box.disabled && document.querySelector('#greeting .message, #bare')) {
     look.disconnect();
     window.usable = performance.now();
   }
@@ -161,7 +161,7 @@ def search(folder: Path, _dataset: Path | None) -> None:
     with app(folder) as (url, _), chromium() as browser:
         page = browser.new_page()
         page.goto(url)
-        page.locator("#hits .message").wait_for()
+        page.locator("#greeting .message").wait_for()
         took = []
         for question in asked()[: SEARCHES + 5]:  # while annotations are still being found
             page.locator("#query textarea").click()
