@@ -56,6 +56,22 @@ def test_adapters_are_listed_and_shown(filled: Hub) -> None:
     assert f"  digest    {shown['digest']}" in adapters(filled, "show", "team").output
 
 
+def test_a_damaged_adapter_is_put_right_from_the_folder_that_a_run_left(
+    filled: Hub, tmp_path: Path
+) -> None:
+    adapter = filled.adapters.get("team@0.1.0")
+    file = filled.adapters.path(adapter) / "adapter_model.safetensors"
+    file.write_bytes(file.read_bytes()[::-1])
+    assert adapters(filled, "verify").exit_code == 1
+    refused = adapters(filled, "promote", "team@0.1.0", "--force", "--reason", "x")
+    assert "`patternhub adapters take FOLDER --name team`" in refused.output.replace("\n", " ")
+    taken = said(filled, "take", str(tmp_path / "1"), "--name", "team")
+    assert taken["reference"] == "team@0.1.0"
+    assert adapters(filled, "verify").exit_code == 0
+    gone = adapters(filled, "take", str(tmp_path / "none"), "--name", "team")
+    assert gone.exit_code != 0
+
+
 def test_an_empty_hub_says_how_to_come_by_one(hub: Hub) -> None:
     assert adapters(hub).output == "no adapters yet: `patternhub train` makes one\n"
 

@@ -25,6 +25,9 @@ def cloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeCloud
         yield state
 
 
+BEYOND = "longer than the base's context"
+
+
 def spent(cloud: FakeCloud) -> bool:
     """Whether hardware was asked for."""
     hardware = any(space["hardware"] != "cpu-basic" for space in cloud.spaces.values())
@@ -47,6 +50,9 @@ def spent(cloud: FakeCloud) -> bool:
         ("no space on the disk", "FAIL disk: needs about .*; cpu-tiny-disk has 1 GB"),
         ("too long for the limit", "FAIL time: .* set minutes to "),
         ("no rows", "FAIL rows: .* has nothing to learn from"),
+        ("patience alone", "FAIL rows: .* train.patience = 2 needs evaluation rows"),
+        ("beyond the context", f"FAIL rows: .* 9 {BEYOND}"),
+        ("a folder as the base", "FAIL base: .* is a folder of this machine: push it to the Hub"),
         ("a name that is none", "FAIL settings: repo = 'space' is no"),
     ],
 )
@@ -85,6 +91,14 @@ def test_a_launch_fault_is_named_and_nothing_is_spent(
         given["minutes"] = 5
     elif fault == "no rows":
         (Path(config.dataset) / "train.jsonl").write_text("{}\n")
+    elif fault == "patience alone":
+        run = config.train.model_copy(update={"patience": 2})
+        config = config.model_copy(update={"train": run})
+        (Path(config.dataset) / "validation.jsonl").unlink(missing_ok=True)
+    elif fault == "beyond the context":
+        monkeypatch.setattr("training.prepare.beyond_context", lambda *_: f"9 {BEYOND}")
+    elif fault == "a folder as the base":
+        config = config.model_copy(update={"scratch": None, "base": config.dataset})
     elif fault == "a name that is none":
         given["repo"] = "space"
     with pytest.raises(TrainingError, match=said):

@@ -15,6 +15,7 @@ from tests.training_fixtures import FAMILIES, rows, tokenizer, write_rows
 from training.config import Data
 from training.data import IGNORED, Sequence, TokenReport, _fitted, tokenize
 from training.errors import TrainingError
+from training.scratch import texts_of
 from training.template import PINNED_DATE, Template, read_template, template_of
 
 
@@ -180,6 +181,21 @@ def test_windows_of_a_long_row_learn_each_token_once_and_end_where_it_ends(
     assert all((part.labels != IGNORED).any() for part in parts)
     assert parts[-1].input_ids[-1] == length - 1
     assert bool(report.noted) == (length > size)
+
+
+def test_half_a_surrogate_pair_is_left_out_by_its_line_and_no_base_is_built_from_it(
+    tmp_path: Path,
+) -> None:
+    path = write_rows(tmp_path / "train.jsonl", rows(2))
+    odd = r'{"prompt": [{"role": "user", "content": "a \ud800"}], "completion": []}'
+    whole = r'{"instruction": "a", "output": "a pair is a character: \ud83d\ude00"}'
+    path.write_text(path.read_text() + f"{odd}\n{whole}\n")
+    made = tokenizer(sorted(FAMILIES)[0])
+    kept, report = tokenize(path, made, template_of(made), Data())
+    reason = "half of a surrogate pair: no text in any encoding"
+    assert (len(kept), dict(report.lines)) == (3, {reason: [3]})
+    assert not any("\ud800" in text for text in texts_of(path))
+    assert any("\U0001f600" in text for text in texts_of(path))
 
 
 def test_a_tokenizer_without_an_end_token_is_refused() -> None:

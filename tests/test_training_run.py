@@ -24,6 +24,7 @@ from training.errors import TrainingError
 from training.export import export
 from training.generate import LocalModel
 from training.output import Stop, alone
+from training.preflight import preflight
 from training.prepare import prepare
 from training.runlog import RunLog, read_log
 from training.scratch import build_base
@@ -317,6 +318,38 @@ def short_of_memory(real: Any) -> Any:
             return super().training_step(model, inputs, *rest)
 
     return Trainer
+
+
+def test_a_disk_that_fills_at_the_very_end_leaves_a_run_to_go_on_with(
+    base: Path, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = settings(base, dataset, tmp_path / "run", train__epochs=1)
+    with monkeypatch.context() as patch:
+
+        def full(_from: Path, to: Path, **_: Any) -> None:
+            to.mkdir()
+            raise shutil.Error([("a", "b", "[Errno 28] No space left on device")])
+
+        patch.setattr("training.sft.shutil.copytree", full)
+        with pytest.raises(TrainingError, match=r"free: \[Errno 28\] No space .*; make room"):
+            train(config)
+    assert not (tmp_path / "run/.adapter").exists()
+    assert train(config, resume=True).adapter
+
+
+@pytest.mark.parametrize("size", [0, 100])
+def test_a_base_whose_weights_are_broken_is_named_before_and_in_a_run(
+    size: int, base: Path, dataset: Path, tmp_path: Path
+) -> None:
+    broken = shutil.copytree(base, tmp_path / "base")
+    (weights,) = broken.glob("*.safetensors")
+    weights.write_bytes(weights.read_bytes()[:size])
+    config = settings(broken, dataset, tmp_path / "run")
+    assert preflight(config, steps=1)[-1].passed is False
+    with pytest.raises(TrainingError, match="cannot be trained so"):
+        train(config)
+    weights.unlink()
+    assert "has no weights" in str(preflight(config)[0])
 
 
 def test_where_memory_runs_out_half_the_batch_is_tried_or_the_setting_named(

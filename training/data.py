@@ -143,13 +143,26 @@ def _read(path: Path, report: TokenReport) -> Iterator[tuple[int, dict[str, Any]
                     row = json.loads(line)
                 except ValueError:
                     row = None
-                if isinstance(row, dict):
+                if isinstance(row, dict) and has_lone_surrogate(line):
+                    report.drop(number, "half of a surrogate pair: no text in any encoding")
+                elif isinstance(row, dict):
                     yield number, row
                 else:
                     report.drop(number, "not a JSON object")
     except OSError as error:
         raise TrainingError(f"{path} cannot be read: {error}") from error
     report.sha256 = digest.hexdigest()
+
+
+def has_lone_surrogate(line: bytes) -> bool:
+    """Whether a JSON line escapes half a character, which no tokenizer takes."""
+    if b"\\ud" not in line.lower():
+        return False
+    try:
+        json.dumps(json.loads(line), ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def _pairs_of(

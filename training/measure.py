@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from safetensors import SafetensorError
+
 from training import hardware
 from training.errors import TrainingError
 from training.output import Stop
@@ -62,7 +64,7 @@ def measure(config: Config, steps: int) -> Speed:
             trainer = trainer_of(tried, prepare(tried, log), log, Stop())
             trainer.args.save_strategy = "no"
             trainer.train()
-        except (OSError, ValueError, KeyError, RuntimeError, MemoryError) as error:
+        except (OSError, ValueError, KeyError, RuntimeError, MemoryError, SafetensorError) as error:
             what = f"{type(error).__name__}: {str(error).strip()}".splitlines()[0]
             raise TrainingError(f"the base {config.base or 'to be built'}: {what}") from error
         timed = [event for event in read_log(Path(name)) if event["event"] == "step"]

@@ -13,10 +13,12 @@ from training.errors import TrainingError
 from training.memory import Memory, adapter_bytes, estimate
 from training.prepare import (
     architecture_of,
-    beyond_context,
+    check_architecture,
+    evaluation_of,
     load_tokenizer,
     precision_of,
     read_template_file,
+    unfit,
 )
 from training.scratch import architecture_of as scratch_architecture
 from training.scratch import build_tokenizer, texts_of
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from training.config import Config
 
 SPARE = 1.2  # of the disk that checkpoints need
+BASES = 3  # copies of a base that was built: in the run, its adapter and the registry
+WEIGHTS = ("*.safetensors", "*.bin")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +75,12 @@ def preflight(config: Config, *, steps: int = 0, price: float = 0.0) -> list[Che
     dropped = ", ".join(f"{n} x {why}" for why, n in report.dropped.items()) or "none left out"
     detail = f"{report.kept} of {report.rows} rows, tokens {found['length']}; {dropped}"
     longest = max((len(s.input_ids) for s in sequences), default=0)
-    over = beyond_context(sequences, architecture)
-    checks.append(Check("rows", longest > 0 and not over, f"{detail}; {over}" if over else detail))
+    evaluation = evaluation_of(config, tokenizer, template)
+    wrong = unfit(config, sequences, evaluation, architecture)
+    if not evaluation:
+        detail += f"; no {config.data.evaluation}: nothing is evaluated, the last step is kept"
+    detail += f"; {wrong}" if wrong else ""
+    checks.append(Check("rows", longest > 0 and not wrong, detail))
     if not longest:
         return checks
     try:
@@ -84,8 +92,8 @@ def preflight(config: Config, *, steps: int = 0, price: float = 0.0) -> list[Che
             device=hardware.device_kind(),
         )
     except TrainingError as error:
-        return [*checks, Check("memory", False, str(error))]
-    checks += [_memory(needed), _disk(config, needed)]
+        return [*checks, Check("adapter", False, str(error))]
+    checks += [_memory(needed), _disk(config, needed, architecture)]
     if steps and all(check.passed for check in checks):
         checks.append(_time(config, report, steps, price))
     return checks
@@ -101,28 +109,13 @@ def base_of(config: Config) -> tuple[Any, Any]:
         rows = Path(config.dataset) / config.data.train
         tokenizer = build_tokenizer(texts_of(rows), config.scratch.vocabulary)
         return tokenizer, scratch_architecture(config.scratch, len(tokenizer))
-    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
-
     tokenizer = load_tokenizer(config.base, config.revision)
     architecture = architecture_of(config.base, config.revision)
-    if architecture.model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
-        raise TrainingError(
-            f"the base {config.base!r} is a {architecture.model_type}, which is no causal language "
-            "model that transformers knows: name another base"
-        )
-    method = _quantised_by(architecture)
-    if config.quantization and method not in ("", "bitsandbytes"):
-        raise TrainingError(
-            f"the base {config.base!r} is quantised by {method} already and cannot be quantised "
-            "again: set quantization = null, or name the base that it was made from"
-        )
+    check_architecture(config, architecture)
+    folder = Path(config.base)
+    if folder.is_dir() and not any(True for kind in WEIGHTS for _ in folder.glob(kind)):
+        raise TrainingError(f"the base {config.base!r} has no weights, {' or '.join(WEIGHTS)}")
     return tokenizer, architecture
-
-
-def _quantised_by(architecture: Any) -> str:
-    """The method by which a base's stored weights are quantised; empty: they are not."""
-    stored = getattr(architecture, "quantization_config", None)
-    return str((stored or {}).get("quant_method") or ("another method" if stored else ""))
 
 
 def _memory(needed: Memory) -> Check:
@@ -132,12 +125,21 @@ def _memory(needed: Memory) -> Check:
     )
 
 
-def _disk(config: Config, needed: Memory) -> Check:
+def _disk(config: Config, needed: Memory, architecture: Any) -> Check:
+    """For checkpoints, and a base that is built: it lies in the run, and in the adapter."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    built = 0
+    if config.scratch:
+        with torch.device("meta"):
+            base = AutoModelForCausalLM.from_config(architecture)
+        built = sum(4 * weight.numel() for weight in base.parameters())  # in fp32
     folder = Path(config.output)
     while not folder.exists():
         folder = folder.parent
     free = shutil.disk_usage(folder).free
-    size = int(adapter_bytes(needed) * (config.train.keep + 3) * SPARE)
+    size = int((adapter_bytes(needed) * (config.train.keep + 3) + BASES * built) * SPARE)
     detail = f"needs about {size / 1e6:.0f} MB in {folder}; {free / 1e6:.0f} MB are free"
     return Check("disk", size <= free, detail)
 

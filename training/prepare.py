@@ -56,6 +56,8 @@ def prepare(config: Config, log: RunLog) -> Prepared:
             shutil.rmtree(base, ignore_errors=True)
             build_base(config, Path(base), _base_logger(log))
     tokenizer = load_tokenizer(base, config.revision)
+    architecture = architecture_of(base, config.revision)
+    check_architecture(config, architecture)
     given = config.data.chat_template
     text = read_template_file(given) if given else ""
     template = template_of(tokenizer, text=text, origin=given)
@@ -74,14 +76,8 @@ def prepare(config: Config, log: RunLog) -> Prepared:
     if not splits[0]:
         reasons = ", ".join(f"{n} x {why}" for why, n in reports[0].dropped.items()) or "no rows"
         raise TrainingError(f"{reports[0].path} has nothing to learn from: {reasons}")
-    if config.train.patience and not splits[1]:
-        raise TrainingError(
-            f"train.patience = {config.train.patience} needs evaluation rows, and "
-            f"{Path(config.dataset) / config.data.evaluation} has none: set it to 0, or name a "
-            "file as data.evaluation"
-        )
-    if over := beyond_context(splits[0], architecture_of(base, config.revision)):
-        raise TrainingError(f"{reports[0].path}: {over}")
+    if wrong := unfit(config, splits[0], splits[1], architecture):
+        raise TrainingError(f"{reports[0].path}: {wrong}")
     files = {Path(report.path).name: report.sha256 for report in reports}
     digest = dataset_digest(Path(config.dataset), files)
     log(
@@ -142,6 +138,54 @@ def architecture_of(base: str, revision: str = "") -> Any:
             f"the base {base!r} has an architecture that cannot be read: "
             f"{str(error).strip().splitlines()[0]} Name another base, or update transformers"
         ) from error
+
+
+def check_architecture(config: Config, architecture: Any) -> None:
+    """Refuse a base that cannot be trained as the configuration says.
+
+    Raises:
+        TrainingError: it is no causal language model, or is quantised already.
+    """
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+    if architecture.model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+        raise TrainingError(
+            f"the base {config.base!r} is a {architecture.model_type}, which is no causal language "
+            "model that transformers knows: name another base"
+        )
+    method = _quantised_by(architecture)
+    if config.quantization and method not in ("", "bitsandbytes"):
+        raise TrainingError(
+            f"the base {config.base!r} is quantised by {method} already and cannot be quantised "
+            "again: set quantization = null, or name the base that it was made from"
+        )
+
+
+def _quantised_by(architecture: Any) -> str:
+    """The method by which a base's stored weights are quantised; empty: they are not."""
+    stored = getattr(architecture, "quantization_config", None)
+    return str((stored or {}).get("quant_method") or ("another method" if stored else ""))
+
+
+def evaluation_of(config: Config, tokenizer: Any, template: Template) -> list[Sequence]:
+    """The rows that a run is evaluated by; none where there is no file of them."""
+    path = Path(config.dataset) / config.data.evaluation
+    if not path.is_file():
+        return []
+    return tokenize(path, tokenizer, template, config.data)[0]
+
+
+def unfit(
+    config: Config, train: list[Sequence], evaluation: list[Sequence], architecture: Any
+) -> str:
+    """Why a run with these rows would be refused, and the way out; empty: it would not."""
+    if config.train.patience and not evaluation:
+        return (
+            f"train.patience = {config.train.patience} needs evaluation rows, and "
+            f"{Path(config.dataset) / config.data.evaluation} has none: set it to 0, or name a "
+            "file as data.evaluation (`[dataset] validation_share` makes one)"
+        )
+    return beyond_context(train, architecture)
 
 
 def beyond_context(sequences: list[Sequence], architecture: Any) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from training.checkpoints import publish
-from training.data import tokenize
+from training.data import has_lone_surrogate, tokenize
 from training.errors import TrainingError
 from training.template import template_of
 
@@ -142,7 +142,8 @@ def texts_of(path: Path) -> Iterator[str]:
         raise TrainingError(f"{path} cannot be read: {error}") from error
     for line in lines:
         try:
-            yield from _strings(json.loads(line))
+            if not has_lone_surrogate(line):
+                yield from _strings(json.loads(line))
         except ValueError:
             continue
 

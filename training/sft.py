@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from safetensors import SafetensorError
+
 from training import hardware
 from training.checkpoints import (
     MANIFEST,
@@ -150,7 +152,7 @@ def _attempt(config: Config, prepared: Prepared, log: RunLog, stop: Stop) -> int
             return step_of(start)
     try:
         trainer = trainer_of(config, prepared, log, stop)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise TrainingError(f"the base {prepared.base} cannot be trained so: {error}") from error
     stop.stepping = True
     try:
@@ -274,7 +276,43 @@ def _finish(config: Config, prepared: Prepared, log: RunLog, stop: Stop, ended: 
     metrics = {"loss": float(learned[-1]["loss"])} if learned else {}
     if losses:
         metrics["eval_loss"] = float(losses[-1]["eval_loss"])
+    made_from = {
+        "base": prepared.base,
+        "dataset": prepared.dataset,
+        "processes": count(),
+        "config": config.model_dump(),
+        "data": [report.to_json() for report in prepared.reports],
+        "step": step_of(chosen),
+        "steps": step_of(last),
+        "metrics": metrics,
+        "stopped": stop.reason,
+    }
     partial = output / f".{ADAPTER}"
+    try:
+        size = _place(config, prepared, chosen, partial, made_from)
+    except OSError as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        free = shutil.disk_usage(output).free
+        why = error.args[0][0][2] if isinstance(error, shutil.Error) else error  # the first of all
+        raise TrainingError(
+            f"the adapter cannot be put into {output / ADAPTER}, where {free / 1e6:.0f} MB are "
+            f"free: {why}; make room and go on with --resume"
+        ) from error
+    log("done", adapter=str(output / ADAPTER), step=step_of(chosen), bytes=size, metrics=metrics)
+    return Result(
+        adapter=output / ADAPTER, steps=step_of(last), metrics=metrics, stopped=stop.reason
+    )
+
+
+def _place(
+    config: Config, prepared: Prepared, chosen: Path, partial: Path, made_from: dict[str, Any]
+) -> int:
+    """Make the adapter's folder of a checkpoint, whole or not at all; bytes of its weights.
+
+    Raises:
+        OSError: the disk is full, or cannot be written.
+    """
+    output = Path(config.output)
     shutil.rmtree(partial, ignore_errors=True)
     shutil.copytree(chosen, partial, ignore=shutil.ignore_patterns(*STATE_FILES))
     prepared.tokenizer.chat_template = prepared.template.text
@@ -285,25 +323,10 @@ def _finish(config: Config, prepared: Prepared, log: RunLog, stop: Stop, ended: 
         name = digest(Path(base) / MANIFEST)[:12]
         shutil.copytree(base, partial / BASE, ignore=shutil.ignore_patterns(MANIFEST))
         base = f"scratch-{name}"
-    made_from = {
-        "base": base,
-        "dataset": prepared.dataset,
-        "processes": count(),
-        "config": config.model_dump(),
-        "data": [report.to_json() for report in prepared.reports],
-        "step": step_of(chosen),
-        "steps": step_of(last),
-        "metrics": metrics,
-        "stopped": stop.reason,
-    }
-    text = json.dumps(made_from, ensure_ascii=False, indent=2) + "\n"
+    text = json.dumps(made_from | {"base": base}, ensure_ascii=False, indent=2) + "\n"
     (partial / "training.json").write_text(text, encoding="utf-8")
     publish(partial, output / ADAPTER)
-    size = sum(f.stat().st_size for f in (output / ADAPTER).glob("adapter_model*"))
-    log("done", adapter=str(output / ADAPTER), step=step_of(chosen), bytes=size, metrics=metrics)
-    return Result(
-        adapter=output / ADAPTER, steps=step_of(last), metrics=metrics, stopped=stop.reason
-    )
+    return sum(f.stat().st_size for f in (output / ADAPTER).glob("adapter_model*"))
 
 
 def _steps_of_epochs(config: Config, sequences: int) -> int:

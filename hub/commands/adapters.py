@@ -51,6 +51,25 @@ def list_(folder: Path | None, name: str, as_json: bool) -> None:
 
 
 @adapters.command()
+@click.argument("adapter", type=click.Path(path_type=Path))
+@click.option("--name", required=True, help="What to call it.")
+@json_option
+@click.pass_obj
+def take(folder: Path | None, adapter: Path, name: str, as_json: bool) -> None:
+    """Keep an adapter's folder, as `python -m training` leaves it or a run has it still.
+
+    A copy in the registry that was damaged since is put right.
+    """
+    from hub.terminal.adapters import adapters_table
+
+    taken = open_hub(folder).adapters.take(adapter, name=name)
+    if as_json:
+        print_json(taken.to_json())
+    else:
+        click.echo(adapters_table([taken]))
+
+
+@adapters.command()
 @click.argument("reference", metavar="REF")
 @json_option
 @click.pass_obj

@@ -224,7 +224,10 @@ class Registry:
 
     def _require_whole(self, adapter: Adapter) -> None:
         if wrong := damage(self.path(adapter), adapter.digest):
-            raise HubError(f"{adapter.reference} is damaged ({'; '.join(wrong)}): take it in again")
+            raise HubError(
+                f"{adapter.reference} is damaged ({'; '.join(wrong)}): `patternhub adapters take "
+                f"FOLDER --name {adapter.name}` puts it right, from what its run or the Hub has"
+            )
 
     def _place(
         self, adapter: Path, files: dict[str, str], target: Path, taken: dict[str, str]

@@ -13,7 +13,7 @@ from training.errors import TrainingError
 from training.hugging_face import asking, may_write
 from training.memory import adapter_bytes, estimate
 from training.preflight import SPARE, Check, base_of
-from training.prepare import read_template_file
+from training.prepare import evaluation_of, read_template_file, unfit
 from training.remote.bucket import Bucket
 from training.remote.hardware import Flavour, flavour
 from training.remote.run import ZERO_GPU
@@ -103,6 +103,8 @@ def measure(config: Config) -> Needs:
     sequences, report = tokenize(path, tokenizer, template, config.data)
     if not sequences:
         raise TrainingError(f"{path} has nothing to learn from: {dict(report.dropped)}")
+    if wrong := unfit(config, sequences, evaluation_of(config, tokenizer, template), architecture):
+        raise TrainingError(f"{path}: {wrong}")
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(architecture)
     run = config.train
@@ -195,6 +197,11 @@ def _dataset(api: HfApi, remote: Remote, config: Config) -> str:
 
 
 def _base(api: HfApi, config: Config) -> str:
+    if Path(config.base).is_dir():
+        raise TrainingError(
+            f"the base {config.base} is a folder of this machine: push it to the Hub with "
+            "`hf upload`, and name its id"
+        )
     with asking(f"the base {config.base}"):
         api.auth_check(config.base)
     return f"{config.base} may be read"
