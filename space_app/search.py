@@ -74,13 +74,14 @@ def search_tab(context: Context, page: gr.Blocks) -> None:
         query: str, source: str, language: str, kind: str, category: str, quality: float, path: str
     ) -> str:
         """Find patterns by words, a sentence or an identifier; returns them as HTML."""
+        source, path = _with_source(context, source, path.strip())
         chosen = {"source": source, "language": language, "kind": kind}
         return found_html(
             context,
             query,
             category=category,
             quality=quality,
-            path=path.strip() or None,
+            path=path or None,
             **{name: value for name, value in chosen.items() if value != ANY},
         )
 
@@ -151,6 +152,15 @@ def search_tab(context: Context, page: gr.Blocks) -> None:
 
 
 FILTERS = ("source", "language", "kind", "category")
+
+
+def _with_source(context: Context, source: str, path: str) -> tuple[str, str]:
+    """Source and path of what hits show as one: ``source/path``."""
+    if source == ANY and path:
+        for known in choices(context).get("source", []):
+            if path.startswith(f"{known}/"):
+                return known, path.removeprefix(f"{known}/")
+    return source, path
 
 
 def _distinct(names: list[str]) -> list[str]:

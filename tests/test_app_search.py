@@ -141,6 +141,20 @@ def test_a_page_asks_no_other_host_and_the_browser_enforces_it(
     page.close()
 
 
+def test_a_path_is_pasted_as_hits_show_it(page: Page) -> None:
+    ask(page, "retry with backoff")
+    page.get_by_text("Filters").click()
+    for wanted, other in (("tests", "src"), ("src", "tests")):
+        page.get_by_label("Path", exact=True).click()
+        page.keyboard.press("Control+A")
+        page.keyboard.insert_text(f"code/{wanted}/**")
+        page.keyboard.press("Tab")
+        shown = "document.querySelector('#hits').textContent"
+        page.wait_for_function(
+            f"{shown}.includes('code/{wanted}/') && !{shown}.includes('code/{other}/')"
+        )
+
+
 def test_what_is_typed_before_the_page_has_loaded_stays(
     browser: Browser, hub_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
