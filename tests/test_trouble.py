@@ -613,7 +613,7 @@ def kill_and_compare(tmp_path: Path, kills: int, *, update: bool) -> None:
         shutil.rmtree(folder)
 
 
-@pytest.mark.parametrize("update", [False, True])
+@pytest.mark.parametrize("update", [False, slow(True)])
 def test_a_killed_run_is_completed_by_the_next(tmp_path: Path, update: bool) -> None:
     kill_and_compare(tmp_path, 2, update=update)
 

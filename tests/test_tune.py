@@ -280,6 +280,7 @@ def tuned_best(tmp_path_factory: pytest.TempPathFactory) -> tuple[Hub, Any]:
     return hub, report
 
 
+@pytest.mark.slow  # test_tuning trains an adapter in the quick suite
 def test_the_best_tier_is_tuned_and_the_fast_tier_stays(
     tuned_best: tuple[Hub, Any], quick: None
 ) -> None:
