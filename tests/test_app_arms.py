@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hub import Hub
+from hub import Hub, HubError
 from hub.answering.citations import MADE_UP
 from hub.answering.records import Answer, Citation
 from space_app.adapters import details_html
@@ -116,6 +116,17 @@ def test_a_vote_names_the_adapter_that_hub_toml_means(folder: Path, tmp_path: Pa
     assert [context.named(name) for name in ("", "team", "team@0.1.0")] == [known] * 3
     assert context.named("a/folder") == "a/folder"
     assert Context(folder).named("") == ""
+
+
+def test_an_adapter_of_another_base_is_refused_before_that_base_is_loaded(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def loaded(*_: object, **__: object) -> None:
+        raise AssertionError("loaded")
+
+    monkeypatch.setattr("training.generate.LocalModel.load", loaded)
+    with pytest.raises(HubError, match=r"was trained on .*, and the base here is another/base"):
+        Hub.open(folder).arms(adapter="team", model="another/base")
 
 
 def test_hidden_names_are_not_told_by_what_was_found_of_an_answer() -> None:

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
+from click.testing import CliRunner
 
 from hub import HubError
+from hub.cli import main
 from space_app.app import check_closed, create_app
 from space_app.context import Context
 from space_app.sign_in import CALLBACK, LOGIN, MAY_NOT, Provider, person_of
@@ -181,6 +183,21 @@ def test_without_a_password_only_this_machines_own_pages_are_answered(
             assert httpx.get(f"{url}{path}", headers=given).status_code == status, path
         posted = httpx.post(f"{url}gradio_api/call/search", json={"data": ["x"]}, headers=given)
         assert posted.status_code == status
+
+
+@pytest.mark.parametrize(
+    ("host", "password", "at_home"),
+    [("127.0.0.1", "", True), ("127.0.0.1", PASSWORD, False), ("0.0.0.0", PASSWORD, False)],
+)
+def test_any_folder_is_indexed_only_for_who_sits_at_this_machine(
+    host: str, password: str, at_home: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served_as: list[Context] = []
+    monkeypatch.setattr("space_app.app.serve", lambda context, **_: served_as.append(context))
+    monkeypatch.setenv("PATTERNHUB_PASSWORD", password)
+    result = CliRunner().invoke(main, ["--hub", str(tmp_path), "ui", "--host", host])
+    assert result.exit_code == 0, result.output
+    assert [context.at_home for context in served_as] == [at_home]
 
 
 def test_the_address_is_said_once_it_is_listened_on(tmp_path: Path) -> None:

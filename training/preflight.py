@@ -16,6 +16,7 @@ from training.prepare import (
     check_architecture,
     evaluation_of,
     load_tokenizer,
+    parameters_of,
     precision_of,
     read_template_file,
     unfit,
@@ -127,14 +128,7 @@ def _memory(needed: Memory) -> Check:
 
 def _disk(config: Config, needed: Memory, architecture: Any) -> Check:
     """For checkpoints, and a base that is built: it lies in the run, and in the adapter."""
-    import torch
-    from transformers import AutoModelForCausalLM
-
-    built = 0
-    if config.scratch:
-        with torch.device("meta"):
-            base = AutoModelForCausalLM.from_config(architecture)
-        built = sum(4 * weight.numel() for weight in base.parameters())  # in fp32
+    built = 4 * parameters_of(architecture) if config.scratch else 0  # bytes, in fp32
     folder = Path(config.output)
     while not folder.exists():
         folder = folder.parent

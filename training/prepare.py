@@ -197,6 +197,16 @@ def beyond_context(sequences: list[Sequence], architecture: Any) -> str:
     return f"{over} longer than the base's context: set data.max_length = {context}"
 
 
+def parameters_of(architecture: Any) -> int:
+    """How many weights a base of this architecture has; none is made."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    with torch.device("meta"):
+        base = AutoModelForCausalLM.from_config(architecture)
+    return sum(weight.numel() for weight in base.parameters())
+
+
 def precision_of(config: Config) -> str:
     """bf16, fp16 or fp32."""
     return hardware.precision() if config.train.precision == "auto" else config.train.precision

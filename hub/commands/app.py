@@ -31,11 +31,14 @@ def ui(folder: Path | None, port: int, host: str, mcp: bool) -> None:
         if error.name not in ("gradio", "fastapi", "uvicorn"):
             raise
         raise MissingExtraError("the app", "app") from error
+    password = os.environ.get("PATTERNHUB_PASSWORD", "")
+    folder = folder if folder is not None else find_hub(Path.cwd())
+    # With a password it may be asked through a proxy, by people who are elsewhere.
     serve(
-        Context(folder if folder is not None else find_hub(Path.cwd()), at_home=host in LOCAL),
+        Context(folder, at_home=host in LOCAL and not password),
         host=host,
         port=port,
-        password=os.environ.get("PATTERNHUB_PASSWORD", ""),
+        password=password,
         mcp=mcp,
         listening=functools.partial(click.echo, err=True),
     )

@@ -13,7 +13,7 @@ from training.errors import TrainingError
 from training.hugging_face import asking, may_write
 from training.memory import adapter_bytes, estimate
 from training.preflight import SPARE, Check, base_of
-from training.prepare import evaluation_of, read_template_file, unfit
+from training.prepare import evaluation_of, parameters_of, read_template_file, unfit
 from training.remote.bucket import Bucket
 from training.remote.hardware import Flavour, flavour
 from training.remote.run import ZERO_GPU
@@ -93,9 +93,6 @@ def measure(config: Config) -> Needs:
     Raises:
         TrainingError: the base or the rows cannot be used.
     """
-    import torch
-    from transformers import AutoModelForCausalLM
-
     tokenizer, architecture = base_of(config)
     given = config.data.chat_template
     template = template_of(tokenizer, text=read_template_file(given) if given else "", origin=given)
@@ -105,8 +102,6 @@ def measure(config: Config) -> Needs:
         raise TrainingError(f"{path} has nothing to learn from: {dict(report.dropped)}")
     if wrong := unfit(config, sequences, evaluation_of(config, tokenizer, template), architecture):
         raise TrainingError(f"{path}: {wrong}")
-    with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(architecture)
     run = config.train
     epoch = sum(len(sequence.input_ids) for sequence in sequences)
     per_step = epoch / len(sequences) * run.batch_size * run.accumulation
@@ -119,7 +114,7 @@ def measure(config: Config) -> Needs:
     )
     return Needs(
         rows=f"{report.kept} of {report.rows} rows, {epoch:,} tokens an epoch",
-        weights=sum(weight.numel() for weight in model.parameters()),
+        weights=parameters_of(architecture),
         tokens=int(min(epoch * run.epochs, per_step * (run.max_steps or math.inf))),
         memory=needed,
     )
