@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from tests.tiny_model import COUNT
 from tests.training_fixtures import rows
+from training import hardware
 from training.checkpoints import publish
 from training.config import make_config
 from training.errors import TrainingError
@@ -113,6 +114,32 @@ def test_a_base_in_four_bits_serves_its_adapter_too(tiny: Tiny) -> None:
     assert base.text != adapted.text
     kinds = {type(module).__name__ for module in model._model.modules()}
     assert "Linear4bit" in kinds
+
+
+def test_in_bf16_on_a_cpu_prompts_have_few_shapes_and_the_same_answers(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PyTorch keeps a compiled kernel for each shape that it has met."""
+    if hardware.device_kind() != "cpu":
+        pytest.skip("on a GPU nothing is kept for a shape")
+    model = LocalModel.load(str(tiny.base), precision="bf16")
+    model.add("team", tiny.adapter)
+    shapes: list[int] = []
+    decode = model._model.generate
+
+    def seen(**given: Any) -> Any:
+        shapes.append(given["input_ids"].shape[1])
+        return decode(**given)
+
+    monkeypatch.setattr(model._model, "generate", seen)
+    answers = [model.generate([Request(q, "team")], max_tokens=60)[0] for q in QUESTIONS]
+    assert [answer.text for answer in answers] == [
+        row["completion"][0]["content"] for row in rows(COUNT)
+    ]
+    asked = [[{"role": "user", "content": "Count. " * n}] for n in range(1, 30)]
+    lengths = [model.generate([Request(q)], max_tokens=1)[0].prompt_tokens for q in asked]
+    assert len(set(lengths)) == len(asked)
+    assert len(set(shapes)) == len({-(-length // 64) for length in lengths})
 
 
 def test_a_prompt_without_room_for_its_answer_is_refused_with_both_numbers(

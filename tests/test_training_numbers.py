@@ -18,8 +18,11 @@ from training.config import Config, load_config, make_config
 from training.data import Sequence
 from training.errors import TrainingError
 from training.memory import adapter_bytes, estimate
+from training.output import Stop
 from training.preflight import preflight
-from training.sft import _dataset, train
+from training.prepare import prepare
+from training.runlog import RunLog
+from training.sft import _dataset, train, trainer_of
 
 LENGTH = 2048
 
@@ -34,6 +37,27 @@ def drawn(name: str) -> Any:
         "all alike": np.full(2000, 300),
     }[name]
     return np.clip(lengths, 16, LENGTH).astype(int)
+
+
+@pytest.mark.parametrize(
+    ("precision", "length", "lengths"),
+    [("bf16", 128, {64}), ("bf16", 48, {48}), ("fp32", 128, {43})],
+)
+def test_batches_on_a_cpu_have_few_shapes_in_bf16_and_no_more_tokens_than_asked_for(
+    base: Path, precision: str, length: int, lengths: set[int]
+) -> None:
+    """PyTorch keeps a compiled kernel for each shape that it has met."""
+    if hardware.device_kind() != "cpu":
+        pytest.skip("on a GPU nothing is kept for a shape")
+    config = settings(
+        base,
+        data={"max_length": length, "packing": False},
+        train={"precision": precision, "gradient_checkpointing": False},
+    )
+    log = RunLog(base.parent)
+    trainer = trainer_of(config, prepare(config, log), log, Stop())
+    shapes = [batch["input_ids"].shape[1] for batch in trainer.get_train_dataloader()]
+    assert set(shapes) == lengths
 
 
 @pytest.mark.parametrize(

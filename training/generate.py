@@ -12,6 +12,7 @@ which PEFT adds each row's own adapter.
 from __future__ import annotations
 
 import queue
+import sys
 import threading
 import time
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from training import hardware
 from training.adapter import check_adapter
 from training.errors import TrainingError
 from training.hugging_face import is_at_hand
-from training.prepare import load_tokenizer
+from training.prepare import context_of, load_tokenizer
 from training.template import read_template, template_of
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ class LocalModel:
     @property
     def context(self) -> int:
         """Tokens that a prompt and its answer may have together."""
-        return int(self._model.config.get_text_config().max_position_embeddings)
+        return context_of(self._model.config) or sys.maxsize
 
     def count(self, text: str) -> int:
         """Tokens of ``text``."""
@@ -192,14 +193,14 @@ class LocalModel:
             for r in requests
         ]
         inputs = self._encoded(texts)
-        longest = inputs["input_ids"].shape[1]
+        lengths = [int(n) for n in inputs["attention_mask"].sum(dim=1)]
+        longest = max(lengths)
         if longest + max_tokens > self.context:
             raise TrainingError(
                 f"a prompt of {longest} tokens and an answer of {max_tokens} are more than the "
                 f"{self.context} that {self.base} has: ask a shorter question, or lower max_tokens"
             )
         stops = [self._stops(r.adapter) for r in requests]
-        lengths = [int(n) for n in inputs["attention_mask"].sum(dim=1)]
         batch = _Batch(self.tokenizer, stops, tuple(stop), lengths)
         names = [self._names[r.adapter] for r in requests]
         settings: dict[str, Any] = {"max_new_tokens": max_tokens, "do_sample": temperature > 0}
@@ -251,13 +252,17 @@ class LocalModel:
 
     def _encoded(self, texts: list[str]) -> Any:
         """Token ids, padded on the left."""
+        import torch
+
         if self.tokenizer.pad_token is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
+        precision = "bf16" if self._model.dtype == torch.bfloat16 else "fp32"
         encoded = self.tokenizer(
             texts,
             add_special_tokens=False,
             padding=True,
             padding_side="left",
+            pad_to_multiple_of=hardware.length_multiple(precision, self._model.device.type),
             return_tensors="pt",
             return_token_type_ids=False,
         )

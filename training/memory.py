@@ -80,6 +80,8 @@ def estimate(
     """
     import torch
 
+    from training.prepare import multiple_of
+
     # Making the model writes its own format there.
     stored = architecture.dtype.itemsize if architecture.dtype else BYTES["fp32"]
     model = _model(config, architecture, precision)
@@ -104,11 +106,19 @@ def estimate(
     )
     rows = 1 if config.data.packing else config.train.batch_size
     length = config.data.max_length * config.train.batch_size if config.data.packing else longest
+    multiple = multiple_of(config, architecture, precision, device)
+    length += -length % multiple
     try:
         made = _pass(
-            config, model, rows=rows, length=length, precision=precision, scored=device == "cpu",
+            config,
+            model,
+            rows=rows,
+            length=length,
+            masked=config.data.packing or rows > 1 or multiple > 1,
+            precision=precision,
+            scored=device == "cpu",
             holes=HOLES if (device, precision) == ("cpu", "fp32") else 0.0,
-        )  # fmt: skip
+        )
     except (RuntimeError, TypeError, ValueError) as error:  # a base whose tensors depend on values
         raise TrainingError(
             f"the memory of a {architecture.model_type} cannot be told before it is trained: "
@@ -189,6 +199,7 @@ def _pass(
     *,
     rows: int,
     length: int,
+    masked: bool,
     precision: str,
     scored: bool,
     holes: float,
@@ -208,7 +219,7 @@ def _pass(
         model.train()
         ids = torch.zeros(rows, length, dtype=torch.long)
         given = {"input_ids": ids, "position_ids": ids[:1]}
-        if config.data.packing or rows > 1:  # else there is nothing to hide from a token
+        if masked:  # else there is nothing to hide from a token
             given["attention_mask"] = torch.ones(rows, 1, length, length, dtype=torch.bool)
         start = held.now
         with torch.autocast("cpu", torch.bfloat16, enabled=precision != "fp32"):

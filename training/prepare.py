@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
 class Prepared:
     """What a run starts from: the base, its tokenizer and template, and the tokens.
 
-    ``dataset`` is the digest that names what the tokens are of.
+    ``dataset`` is the digest that names what the tokens are of, ``multiple`` is what the lengths
+    of batches are padded to multiples of.
     """
 
     base: str
@@ -41,6 +43,7 @@ class Prepared:
     evaluation: list[Sequence]
     reports: list[TokenReport]
     dataset: str
+    multiple: int
 
 
 def prepare(config: Config, log: RunLog) -> Prepared:
@@ -99,6 +102,7 @@ def prepare(config: Config, log: RunLog) -> Prepared:
         evaluation=splits[1],
         reports=reports,
         dataset=digest,
+        multiple=multiple_of(config, architecture, precision_of(config), hardware.device_kind()),
     )
 
 
@@ -190,11 +194,26 @@ def unfit(
 
 def beyond_context(sequences: list[Sequence], architecture: Any) -> str:
     """Which sequences the base has no positions for, and the way out; empty: none."""
-    context = getattr(architecture.get_text_config(), "max_position_embeddings", None)
+    context = context_of(architecture)
     over = sum(len(s.input_ids) > context for s in sequences) if context else 0
     if not over:
         return ""
     return f"{over} longer than the base's context: set data.max_length = {context}"
+
+
+def context_of(architecture: Any) -> int:
+    """Tokens that a base has positions for; 0: any number."""
+    return getattr(architecture.get_text_config(), "max_position_embeddings", None) or 0
+
+
+def multiple_of(config: Config, architecture: Any, precision: str, device: str) -> int:
+    """What the lengths of batches are padded to multiples of: what is good for the hardware, but
+    never beyond ``data.max_length`` or the base's positions."""
+    return math.gcd(
+        hardware.length_multiple(precision, device),
+        config.data.max_length,
+        context_of(architecture),
+    )
 
 
 def parameters_of(architecture: Any) -> int:

@@ -197,6 +197,7 @@ def trainer_of(config: Config, prepared: Prepared, log: RunLog, stop: Stop) -> A
         max_length=config.data.max_length,
         packing=config.data.packing,
         eval_packing=False,
+        pad_to_multiple_of=prepared.multiple,
         num_train_epochs=run.epochs,
         max_steps=run.max_steps or -1,
         learning_rate=run.learning_rate,

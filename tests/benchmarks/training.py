@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tests.training_fixtures import rows, write_rows
 from training.config import Config, make_config
+from training.hardware import length_multiple
 from training.output import Stop
 from training.prepare import precision_of, prepare
 from training.runlog import RunLog
@@ -112,6 +113,7 @@ def bare(config: Config, given: list[Sequence]) -> Any:
             optim=run.optimizer,
             max_length=config.data.max_length,
             packing=config.data.packing,
+            pad_to_multiple_of=length_multiple(precision_of(config), "cpu"),
             bf16=dtype == "bfloat16",
             use_cpu=True,
             gradient_checkpointing=run.gradient_checkpointing,
