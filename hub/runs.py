@@ -157,7 +157,7 @@ class Runs:
             name: Of the adapter; by default hub.toml's, or the hub's folder's.
             preset: What the run is called after, and listed with.
             where: local, or on Hugging Face as hub.toml says: space or job.
-            checked: :meth:`preflight` has just passed; else a launch tries all of it once more.
+            checked: :meth:`preflight` has just passed; else all of it is tried once more.
 
         Raises:
             HubError: its folder cannot be written, no adapter can be called so, or the Hub refuses.
@@ -176,7 +176,7 @@ class Runs:
             (folder / "config.yaml").write_text(settings, encoding="utf-8")
             write_record(folder, Record(name=name, preset=preset, created=round(time.time(), 3)))
             if where == "local":
-                self._launch(folder)
+                self._launch(folder, *(["--no-checks"] if checked else []))
             else:
                 self._launch_remote(config, folder, where, checked=checked)
         except OSError as error:

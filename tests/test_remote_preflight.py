@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.remote_fixtures import ADAPTERS, REPO, live_cloud, settings, tiny
+from tests.training_fixtures import tokenizer
 from training.errors import TrainingError
+from training.preflight import preflight
 from training.remote import launch
 from training.remote.hardware import Flavour
 from training.remote.preflight import remote_preflight
@@ -114,6 +117,27 @@ def test_what_is_unknown_is_said_and_stops_nobody(cloud: FakeCloud, tmp_path: Pa
     assert all(check.passed for check in checks)
     (time,) = [check for check in checks if check.name == "time"]
     assert "unknown on this hardware" in time.detail
+
+
+def test_a_base_that_is_still_on_the_hub_needs_room_for_its_download(
+    cloud: FakeCloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked of a run on this machine, before it downloads for an hour and fills the disk."""
+    from transformers import LlamaConfig
+
+    shape = {"hidden_size": 64, "intermediate_size": 128, "vocab_size": 400}
+    heads = {"num_hidden_layers": 2, "num_attention_heads": 2}
+    LlamaConfig(**shape, **heads, dtype="bfloat16").save_pretrained(tmp_path / "base")
+    tokenizer("chatml").save_pretrained(tmp_path / "base")
+    cloud.hub.files["team/base"] = {p.name: p.read_bytes() for p in (tmp_path / "base").iterdir()}
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    config = tiny(tmp_path).model_copy(update={"scratch": None, "base": "team/base"})
+    *_, download = preflight(config)
+    weights = 2 * 400 * 64 + 2 * (4 * 64 * 64 + 3 * 64 * 128) + 5 * 64
+    assert (download.name, download.passed) == ("download", True)
+    assert f"about {weights * 2 * 1.2 / 1e6:.0f} MB in {tmp_path}" in download.detail
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=0))
+    assert not preflight(config)[-1].passed
 
 
 def test_zero_gpu_says_its_limits_before_the_start(cloud: FakeCloud, tmp_path: Path) -> None:

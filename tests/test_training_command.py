@@ -9,6 +9,7 @@ import pytest
 
 from tests.training_fixtures import rows, write_rows
 from training.__main__ import main
+from training.runlog import read_log
 
 
 @pytest.fixture
@@ -80,3 +81,32 @@ def test_a_dry_run_names_what_would_fail(
     printed = capsys.readouterr().out
     assert said in printed or re.search(said, printed)
     assert "FAIL" in printed
+
+
+@pytest.mark.parametrize("base", ["./no/such", "/no/such/base", "~/base", "a/b/c"])
+def test_a_folder_that_is_not_there_is_called_so(
+    base: str, dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--set", "scratch=null", "--base", base, "--dry-run"]
+    assert main(command(dataset, tmp_path, *options)) == 1
+    assert f"the base {base!r} is no folder that is there" in capsys.readouterr().out
+
+
+def test_a_run_tries_what_a_dry_run_tries_and_starts_without_that_only_when_told_to(
+    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiny = ["scratch.hidden=64", "scratch.layers=1", "scratch.steps=1", "train.max_steps=1"]
+    tiny += ["train.precision=fp32", "data.max_length=64"]
+    options = [part for value in tiny for part in ("--set", value)]
+    huge = ["--set", "train.batch_size=1000000"]
+    assert main(command(dataset, tmp_path, *options, *huge)) == 1
+    assert "FAIL memory" in capsys.readouterr().out
+    assert not (tmp_path / "run").exists()
+    (tmp_path / "begun/run").mkdir(parents=True)  # as the hub makes it, and reads its log
+    assert main(command(dataset, tmp_path / "begun", *options, *huge)) == 1
+    (event,) = read_log(tmp_path / "begun/run")
+    assert (event["event"], event["reason"].split(":")[0]) == ("failed", "memory")
+    capsys.readouterr()
+    assert main(command(dataset, tmp_path, *options, *huge, "--no-checks")) == 0
+    assert (tmp_path / "run/adapter/adapter_model.safetensors").is_file()
+    assert "memory:" not in capsys.readouterr().out

@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING
 from training.config import load_config, presets, setting
 from training.errors import TrainingError
 from training.processes import is_first
-from training.runlog import line_of
+from training.runlog import FAILED, RunLog, line_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from training.preflight import Check
     from training.remote.pushing import Pusher
     from training.runlog import Event
 
@@ -45,8 +46,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if asked.dry_run:
             checks = preflight(config, steps=asked.measure, price=asked.price)
-            print("\n".join(str(check) for check in checks))
-            return 0 if all(check.passed for check in checks) else 1
+            return 1 if _failed(checks) else 0
+        if (
+            is_first()
+            and not (asked.resume or asked.no_checks)
+            and (wrong := _failed(preflight(config)))
+        ):
+            if (output := Path(config.output)).is_dir():  # whoever started it reads why there
+                RunLog(output)(FAILED, reason="; ".join(wrong))
+            return 1
         pusher = _pusher(config.output, asked.push_to)
         try:
             result = train(config, resume=asked.resume, listener=pusher or _print)
@@ -81,6 +89,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
     parser.add_argument("--dry-run", action="store_true", help="check everything, keep nothing")
+    parser.add_argument(
+        "--no-checks", action="store_true", help="start though a check, as of memory, would fail"
+    )
     parser.add_argument(
         "--measure",
         type=int,
@@ -140,6 +151,13 @@ def _quiet() -> None:
 
     transformers_logging.disable_progress_bar()
     disable_progress_bars()
+
+
+def _failed(checks: Sequence[Check]) -> list[str]:
+    """Print all checks; what failed."""
+    for check in checks:
+        print(check, flush=True)
+    return [f"{check.name}: {check.detail}" for check in checks if not check.passed]
 
 
 def _print(event: Event) -> None:

@@ -66,6 +66,18 @@ def is_at_hand(model: str) -> bool:
     return False
 
 
+def is_here(base: str, revision: str = "") -> bool:
+    """Whether a base's weights are on this machine: a folder, or downloaded before."""
+    from huggingface_hub import try_to_load_from_cache
+    from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
+
+    if Path(base).is_dir():
+        return True
+    names = (SAFE_WEIGHTS_NAME, SAFE_WEIGHTS_INDEX_NAME)
+    found = (try_to_load_from_cache(base, name, revision=revision or None) for name in names)
+    return any(isinstance(path, str) for path in found)
+
+
 @contextmanager
 def asking(what: str) -> Iterator[None]:
     """Whatever goes wrong with the Hub inside the block becomes one sentence about ``what``.

@@ -29,18 +29,6 @@ class Speed:
     peak_bytes: int
 
 
-def is_here(base: str, revision: str = "") -> bool:
-    """Whether a base's weights are on this machine: a folder, or downloaded before."""
-    from huggingface_hub import try_to_load_from_cache
-    from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
-
-    if Path(base).is_dir():
-        return True
-    names = (SAFE_WEIGHTS_NAME, SAFE_WEIGHTS_INDEX_NAME)
-    found = (try_to_load_from_cache(base, name, revision=revision or None) for name in names)
-    return any(isinstance(path, str) for path in found)
-
-
 def measure(config: Config, steps: int) -> Speed:
     """Train ``steps`` batches of the run and one before them that is not timed.
 

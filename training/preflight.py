@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from training import hardware
 from training.data import TokenReport, tokenize
 from training.errors import TrainingError
-from training.memory import Memory, adapter_bytes, estimate
+from training.hugging_face import is_here
+from training.memory import BYTES, Memory, adapter_bytes, estimate
 from training.prepare import (
     architecture_of,
     check_architecture,
@@ -28,7 +29,7 @@ from training.template import template_of
 if TYPE_CHECKING:
     from training.config import Config
 
-SPARE = 1.2  # of the disk that checkpoints need
+SPARE = 1.2  # of the disk that checkpoints and weights need
 BASES = 3  # copies of a base that was built: in the run, its adapter and the registry
 WEIGHTS = ("*.safetensors", "*.bin")
 
@@ -95,6 +96,8 @@ def preflight(config: Config, *, steps: int = 0, price: float = 0.0) -> list[Che
     except TrainingError as error:
         return [*checks, Check("adapter", False, str(error))]
     checks += [_memory(needed), _disk(config, needed, architecture)]
+    if not (config.scratch or is_here(config.base, config.revision)):
+        checks.append(_download(architecture))
     if steps and all(check.passed for check in checks):
         checks.append(_time(config, report, steps, price))
     return checks
@@ -129,18 +132,31 @@ def _memory(needed: Memory) -> Check:
 def _disk(config: Config, needed: Memory, architecture: Any) -> Check:
     """For checkpoints, and a base that is built: it lies in the run, and in the adapter."""
     built = 4 * parameters_of(architecture) if config.scratch else 0  # bytes, in fp32
-    folder = Path(config.output)
+    size = int((adapter_bytes(needed) * (config.train.keep + 3) + BASES * built) * SPARE)
+    return _room("disk", size, Path(config.output))
+
+
+def _download(architecture: Any) -> Check:
+    """For the base's weights, which are not on this machine yet."""
+    from huggingface_hub import constants
+
+    width = architecture.dtype.itemsize if architecture.dtype else BYTES["fp32"]
+    size = int(parameters_of(architecture) * width * SPARE)
+    return _room("download", size, Path(constants.HF_HUB_CACHE))
+
+
+def _room(name: str, size: int, folder: Path) -> Check:
+    """Whether so many bytes are free where a folder is, or will be."""
     while not folder.exists():
         folder = folder.parent
     free = shutil.disk_usage(folder).free
-    size = int((adapter_bytes(needed) * (config.train.keep + 3) + BASES * built) * SPARE)
     detail = f"needs about {size / 1e6:.0f} MB in {folder}; {free / 1e6:.0f} MB are free"
-    return Check("disk", size <= free, detail)
+    return Check(name, size <= free, detail)
 
 
 def _time(config: Config, report: TokenReport, steps: int, price: float) -> Check:
     """How long the run will take, from ``steps`` of it."""
-    from training.measure import is_here, measure
+    from training.measure import measure
 
     if not config.scratch and not is_here(config.base, config.revision):
         detail = f"not known: the weights of {config.base} are not on this machine yet"

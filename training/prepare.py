@@ -114,6 +114,11 @@ def load_tokenizer(base: str, revision: str = "") -> Any:
     """
     from transformers import AutoTokenizer
 
+    if not Path(base).is_dir() and (base[:1] in "./~" or base.count("/") > 1):
+        raise TrainingError(
+            f"the base {base!r} is no folder that is there: name one that holds a model, or the "
+            "id of a model on the Hub, as org/name"
+        )
     try:
         return AutoTokenizer.from_pretrained(
             base, revision=revision or None, local_files_only=is_at_hand(base)

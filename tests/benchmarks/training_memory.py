@@ -2,8 +2,8 @@
 
     python -m tests.benchmarks.training_memory [--role calibrate|report]
 
-Each run is a process of its own: a base with random weights, twenty steps, one checkpoint. The bases
-that the factors of ``training/memory.py`` were chosen by are not those that are reported.
+Each run is a process of its own: a base with random weights, twenty steps, one checkpoint. The
+bases that the factors of ``training/memory.py`` were chosen by are not those that are reported.
 """
 
 from __future__ import annotations
