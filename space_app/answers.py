@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from html import escape
 from typing import TYPE_CHECKING
 
 from hub.answering.citations import MADE_UP, UNSUPPORTED
-from space_app.code_view import links
+from space_app.code_view import code_html, links
 
 if TYPE_CHECKING:
     from hub.answering.records import Answer
+
+# A block of code, closed or, while it is still written, not.
+FENCED = re.compile(
+    r"^```([\w+#-]*)[^\n]*\n(.*?)(?:^```[ \t]*(?:\n|$)|\Z)", re.MULTILINE | re.DOTALL
+)
 
 
 def pane_html(title: str, part: str | Answer, *, blind: bool = False) -> str:
@@ -49,4 +55,14 @@ def pane_html(title: str, part: str | Answer, *, blind: bool = False) -> str:
 
 
 def _text(text: str) -> str:
-    return f'<pre class="answer" tabindex="0">{escape(text)}</pre>'
+    """Words as they are, and what stands between fences as highlighted code."""
+    parts, end = [], 0
+    for block in FENCED.finditer(text):
+        parts += [_words(text[end : block.start()]), code_html(block[2], block[1] or "text")]
+        end = block.end()
+    return "".join([*parts, _words(text[end:])])
+
+
+def _words(text: str) -> str:
+    shown = escape(text.strip("\n"))
+    return f'<pre class="answer" tabindex="0">{shown}</pre>' if shown.strip() else ""

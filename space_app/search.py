@@ -228,9 +228,9 @@ def answered(context: Context, question: str) -> Iterator[str]:
     text = ""
     yield message("Answering ...")
     try:
-        for arm, part in context.answers(context.arms(""), question, ["rag"]):
+        for _, part in context.answers(context.arms(""), question, ["rag"]):
             text = text + part if isinstance(part, str) else text
-            yield pane_html(arm, text if isinstance(part, str) else part)
+            yield pane_html("Answer", text if isinstance(part, str) else part)
     except HubError as error:
         yield message(str(error), alert=True)
 

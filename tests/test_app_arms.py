@@ -129,6 +129,16 @@ def test_an_adapter_of_another_base_is_refused_before_that_base_is_loaded(
         Hub.open(folder).arms(adapter="team", model="another/base")
 
 
+def test_code_in_an_answer_is_shown_as_code_even_while_it_is_written() -> None:
+    said = "Use <b>:\n```python\ndef f():\n    return '<b>'\n```\nDone.\n```\nx"
+    shown = pane_html("Answer", said)
+    assert "```" not in shown
+    assert "<b>" not in shown
+    assert shown.count('<pre class="code"') == 2
+    assert shown.index("Use &lt;b&gt;") < shown.index(">def<") < shown.index("Done.")
+    assert all("<b>" not in pane_html("Answer", said[:length]) for length in range(len(said)))
+
+
 def test_hidden_names_are_not_told_by_what_was_found_of_an_answer() -> None:
     cited = Citation(location="a.py:1-2", known=False, supported=False)
     answer = Answer(arm="rag", text=f"so{MADE_UP}", citations=(cited,), marked=("a.py:1-2",))
