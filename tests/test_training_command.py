@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.training_fixtures import rows, write_rows
+from training import hardware
 from training.__main__ import main
 from training.runlog import read_log
 
@@ -110,3 +114,20 @@ def test_a_run_tries_what_a_dry_run_tries_and_starts_without_that_only_when_told
     assert main(command(dataset, tmp_path, *options, *huge, "--no-checks")) == 0
     assert (tmp_path / "run/adapter/adapter_model.safetensors").is_file()
     assert "memory:" not in capsys.readouterr().out
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's malloc")
+@pytest.mark.parametrize("given", ["", "glibc.malloc.arena_max=2"])
+def test_a_process_that_trains_starts_once_more_with_a_malloc_that_does_not_grow(
+    given: str, tmp_path: Path
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os\nprint('started', os.environ.get('GLIBC_TUNABLES', ''), flush=True)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "GLIBC_TUNABLES": given}
+    command = [sys.executable, "-m", "training", "--help"]
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    first, second, *others = (x for x in ran.stdout.splitlines() if x.startswith("started"))
+    assert first.removeprefix("started").strip() == given
+    assert second.removeprefix("started").strip() == f"{given}:{hardware.TUNABLES}".strip(":")
+    assert not others

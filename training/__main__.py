@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from training.config import load_config, presets, setting
 from training.errors import TrainingError
+from training.hardware import steady_memory
 from training.processes import is_first
 from training.runlog import FAILED, RunLog, line_of
 
@@ -165,4 +166,6 @@ def _print(event: Event) -> None:
 
 
 if __name__ == "__main__":
+    if (steady := steady_memory(os.environ)) != os.environ and sys.platform == "linux":
+        os.execve(sys.executable, sys.orig_argv, steady)  # malloc reads it at the start alone
     sys.exit(main())

@@ -6,6 +6,12 @@ import os
 import resource
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+TUNABLES = "glibc.malloc.tcache_count=0:glibc.malloc.mxfast=0"
 
 
 def precision() -> str:
@@ -55,6 +61,19 @@ def device() -> str:
     if torch.cuda.is_available():
         return str(torch.cuda.get_device_name())
     return f"CPU, {torch.get_num_threads()} threads"
+
+
+def steady_memory(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a process whose memory does not grow from step to step.
+
+    PyTorch asks for aligned memory. What glibc cuts off for that goes to its caches of small pieces
+    and never back into the whole, so that a tensor's place, once freed, is too small for the next
+    of the same size. Without those caches a run that had grown to 1.20 GB stayed at 1.05.
+    """
+    given = environment.get("GLIBC_TUNABLES", "")
+    if TUNABLES in given:
+        return dict(environment)
+    return {**environment, "GLIBC_TUNABLES": f"{given}:{TUNABLES}".strip(":")}
 
 
 def peak_memory() -> int:
