@@ -41,7 +41,7 @@ def post(url: str, body: dict[str, Any], key_name: str, *, timeout: float = 120)
     try:
         return _retrying()(call)
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-        raise HubError(f"the endpoint {url} failed: {error}") from error
+        raise _failed(url, error) from error
 
 
 def stream_events(
@@ -78,7 +78,16 @@ def stream_events(
                 if line.startswith("data:"):
                     yield line.removeprefix("data:").strip()
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, ValueError) as error:
-            raise HubError(f"the endpoint {url} failed: {error}") from error
+            raise _failed(url, error) from error
+
+
+def _failed(url: str, error: Exception) -> HubError:
+    import httpx
+
+    if isinstance(error, httpx.HTTPStatusError):  # its own words go on with an address to read
+        answer = error.response
+        return HubError(f"the endpoint {url} answers {answer.status_code} {answer.reason_phrase}")
+    return HubError(f"the endpoint {url} failed: {error}")
 
 
 def _retrying() -> Retrying:

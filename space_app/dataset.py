@@ -106,7 +106,7 @@ def start_build(context: Context, out: str) -> str:
         rows = ", ".join(f"{count:,} {side}" for side, count in report.rows.items() if count)
         return f"{rows} rows in {out}; validated, without a leak between the sides."
 
-    return begun_html(context.jobs, f"Build of {out}", work)
+    return begun_html(context.jobs, f"Building {out or 'a dataset'}", work)
 
 
 def overview_html(context: Context, folder: str) -> str:

@@ -2,22 +2,23 @@
 
     python -m tests.benchmarks.training_memory [--role calibrate|report]
 
-Each run is a process of its own: a base with random weights, eight steps, one checkpoint. The
+Each run is what a user starts, `python -m training`: a base with random weights, eight steps, one checkpoint. The
 bases that the factors of ``training/memory.py`` were chosen by are not those that are reported.
 """
 
 from __future__ import annotations
 
 import argparse
-import multiprocessing
-import os
 import statistics
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import yaml
+
 from tests.training_fixtures import rows, tokenizer, write_rows
-from training import hardware
 from training.config import Config, make_config
 from training.memory import estimate
 from training.prepare import architecture_of
@@ -128,32 +129,28 @@ def build(case: Case, folder: Path) -> None:
     write_rows(folder / "train.jsonl", made_rows)
 
 
-def measure(case: Case, folder: Path, found: Any) -> None:
-    from training.sft import train
+def measure(case: Case, folder: Path) -> int:
+    """Most bytes that the run held, by itself as users start it."""
+    values = folder / "settings.yaml"
+    values.write_text(yaml.safe_dump(settings(case, folder).model_dump()), encoding="utf-8")
+    command = [sys.executable, "-m", "training", str(values), "--no-checks"]
+    subprocess.run(command, check=True, capture_output=True)
+    events = read_log(folder / "run")
+    if dropped := next(event for event in events if event["event"] == "data")["dropped"]:
+        raise RuntimeError(f"{case}: rows were dropped, so batches were short: {dropped}")
+    return max(event["peak_bytes"] for event in events if event["event"] == "step")
 
-    train(settings(case, folder))
-    found.put(hardware.peak_memory())
 
-
-def compare(case: Case, context: Any) -> tuple[Any, int, int]:
+def compare(case: Case) -> tuple[Any, int, int]:
     """The estimate, the measured peak in bytes, and the base's weights."""
     import torch
     from transformers import AutoModelForCausalLM
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        builder = context.Process(target=build, args=(case, folder))
-        builder.start()
-        builder.join()
-        found = context.Queue()
-        runner = context.Process(target=measure, args=(case, folder, found))
-        runner.start()
-        runner.join()
-        if runner.exitcode:
-            raise RuntimeError(f"{case} did not train")
-        (data,) = (event for event in read_log(folder / "run") if event["event"] == "data")
-        if data["dropped"]:
-            raise RuntimeError(f"{case}: rows were dropped, so batches were short: {data}")
+        build(case, folder)
+        peak = measure(case, folder)
+        data = next(event for event in read_log(folder / "run") if event["event"] == "data")
         needed = estimate(
             settings(case, folder),
             architecture_of(str(folder / "base")),
@@ -163,21 +160,18 @@ def compare(case: Case, context: Any) -> tuple[Any, int, int]:
         )
         with torch.device("meta"):
             base = AutoModelForCausalLM.from_config(architecture(case))
-        return needed, found.get(), sum(weight.numel() for weight in base.parameters())
+        return needed, peak, sum(weight.numel() for weight in base.parameters())
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--role", choices=CASES, default="report")
     role = parser.parse_args().role
-    os.environ.update(hardware.steady_memory(os.environ) | {"OMP_NUM_THREADS": "1"})
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["trl", "peft", "bitsandbytes", "datasets", "training.sft"])
     print("| base | weights | run | estimate, MB | measured, MB | error |")
     print("|---|---|---|---|---|---|")
     errors = []
     for case in CASES[role]:
-        needed, peak, weights = compare(case, context)
+        needed, peak, weights = compare(case)
         errors.append(needed.total / peak - 1)
         run = (
             f"{case.batch} x {case.length}{' packed' if case.packing else ''}, "
