@@ -19,10 +19,8 @@ if TYPE_CHECKING:
 BYTES = {"bf16": 2, "fp16": 2, "fp32": 4}
 BLOCK, DOUBLE_BLOCK = 64, 256  # weights, and scales, that share a scale
 SMALL = 4096  # a tensor of fewer elements keeps 32-bit optimizer state
-RUNTIME = {"cuda": 0.6e9, "cpu": 0.6e9}  # of Python, PyTorch and the CUDA context
-# What glibc keeps of freed fp32 tensors, in pieces that later ones do not fit, beyond what is held.
-# Those larger than SCATTERED bytes, its highest mmap threshold, always go back.
-HOLES, SCATTERED = 0.4, 2**25
+# Of Python, PyTorch and the CUDA context; on a CPU with the kernels that PyTorch compiles.
+RUNTIME = {"cuda": 0.6e9, "cpu": 0.72e9}
 TILE = (4096, 32768)  # tokens and entries of the vocabulary that TRL scores at a time
 
 
@@ -117,7 +115,6 @@ def estimate(
             masked=config.data.packing or rows > 1 or multiple > 1,
             precision=precision,
             scored=device == "cpu",
-            holes=HOLES if (device, precision) == ("cpu", "fp32") else 0.0,
         )
     except (RuntimeError, TypeError, ValueError) as error:  # a base whose tensors depend on values
         raise TrainingError(
@@ -202,13 +199,12 @@ def _pass(
     masked: bool,
     precision: str,
     scored: bool,
-    holes: float,
 ) -> _Pass:
     """A forward and a backward pass of the model, with its output layer where ``scored``."""
     import torch
     from torch._subclasses import FakeTensorMode
 
-    with FakeTensorMode(), _counter(holes) as held:
+    with FakeTensorMode(), _counter() as held:
         _give_shapes(model)
         if config.quantization:
             for layer in _quantised(model):
@@ -291,9 +287,8 @@ def _unpacking(layer: Any, bits: int) -> Any:
     return Unpacked.apply
 
 
-def _counter(holes: float) -> Any:
-    """Counts the bytes of every tensor that an operation makes, until it is dropped, and ``holes``
-    of those again that may leave some."""
+def _counter() -> Any:
+    """Counts the bytes of every tensor that an operation makes, until it is dropped."""
     from torch import Tensor
     from torch.utils._python_dispatch import TorchDispatchMode
     from torch.utils._pytree import tree_leaves
@@ -313,7 +308,6 @@ def _counter(holes: float) -> Any:
                     continue
                 storage = tensor.untyped_storage()
                 key, size = storage._cdata, storage.nbytes()
-                size += int(size * holes) if size < SCATTERED else 0
                 if key not in self.seen:
                     self.seen.add(key)
                     self.now += size

@@ -2,8 +2,9 @@
 
     python -m tests.benchmarks.training_memory [--role calibrate|report]
 
-Each run is what a user starts, `python -m training`: a base with random weights, eight steps, one checkpoint. The
-bases that the factors of ``training/memory.py`` were chosen by are not those that are reported.
+Each run is what a user starts, `python -m training`: a base with random weights, eight steps, one
+checkpoint. The bases that the factors of ``training/memory.py`` were chosen by are not those that
+are reported.
 """
 
 from __future__ import annotations
