@@ -159,7 +159,7 @@ def test_a_dry_run_starts_nothing_and_a_failed_check_is_exit_status_1(
     dataset: Path, base: Path, hub: Path, tmp_path: Path
 ) -> None:
     dry = train(hub, dataset, base, "--dry-run")
-    assert (dry.exit_code, dry.stdout.splitlines()[0][:15]) == (0, "ok   base      ")
+    assert (dry.exit_code, dry.stdout.splitlines()[1][:15]) == (0, "ok   base      ")
     assert "ok   time      about " in dry.stdout
     assert " minutes: " in dry.stdout
     empty = write_rows(tmp_path / "empty/train.jsonl", []).parent

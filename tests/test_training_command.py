@@ -49,6 +49,7 @@ def test_a_dry_run_checks_everything_and_writes_nothing(
     assert main(command(dataset, tmp_path, "--dry-run")) == 0
     printed = capsys.readouterr().out.splitlines()
     assert [line.split(":")[0].split()[1] for line in printed] == [
+        "output",
         "base",
         "template",
         "rows",
@@ -56,7 +57,7 @@ def test_a_dry_run_checks_everything_and_writes_nothing(
         "disk",
         "time",
     ]
-    assert "20 of 20 rows" in printed[2]
+    assert "20 of 20 rows" in printed[3]
     assert not (tmp_path / "run").exists()
 
 
@@ -69,7 +70,13 @@ def test_a_dry_run_checks_everything_and_writes_nothing(
         (["--set", "scratch=null", "--base", "no/such/base"], "no/such/base"),
         (["--set", "train.batch_size=1000000"], "FAIL memory"),
         (["--set", "train.patience=2"], "FAIL rows: .*validation.jsonl has none"),
-        (["--set", "lora.target_modules=[nope]"], "FAIL adapter: Target modules"),
+        (["--set", "lora.target_modules=[q_proj,qproj]"], "'qproj' is no layer of the base"),
+        (["--output", "{data}/train.jsonl"], "FAIL output: .* is a file: name another output"),
+        (["--output", "/proc/run"], "FAIL output: /proc may not be written to|/proc/run"),
+        (
+            ["--set", "lora.target_modules=[nope]"],
+            "FAIL adapter: lora.target_modules = 'nope' is no layer of the base, .* q_proj",
+        ),
     ],
 )
 def test_a_dry_run_names_what_would_fail(
@@ -81,6 +88,7 @@ def test_a_dry_run_names_what_would_fail(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    options = [option.format(data=dataset) for option in options]
     assert main(command(dataset, tmp_path, "--dry-run", *options)) == 1
     printed = capsys.readouterr().out
     assert said in printed or re.search(said, printed)

@@ -15,6 +15,7 @@ from tests.training_fixtures import FAMILIES, rows, tokenizer, write_rows
 from training.config import Data
 from training.data import IGNORED, Sequence, TokenReport, _fitted, tokenize
 from training.errors import TrainingError
+from training.runlog import left_out
 from training.scratch import texts_of
 from training.template import PINNED_DATE, Template, read_template, template_of
 
@@ -146,11 +147,14 @@ def test_what_cannot_be_learned_is_counted_by_reason_with_its_line(tmp_path: Pat
         {"prompt": 3, "completion": [{"role": "assistant", "content": "x"}]},
     ]
     path.write_text(
-        path.read_text() + "".join(json.dumps(row) + "\n" for row in bad) + "[1]\n{no\n\n"
+        path.read_text()
+        + "".join(json.dumps(row) + "\n" for row in bad)
+        + "[1]\n{no\n\n"
+        + "[" * 100_000
     )
     sequences, report = tokenize(path, made, template_of(made), Data())
     assert len(sequences) == report.kept == 2
-    assert report.rows == 2 + len(bad) + 2
+    assert report.rows == 2 + len(bad) + 3
     assert report.rows == report.kept + sum(report.dropped.values())
     assert report.dropped == {
         "no answer": 2,
@@ -158,10 +162,21 @@ def test_what_cannot_be_learned_is_counted_by_reason_with_its_line(tmp_path: Pat
         "longer than data.max_length = 2048 tokens": 1,
         "columns of no known format": 1,
         "not a row of the format prompt-completion": 1,
-        "not a JSON object": 2,
+        "not a JSON object": 3,
     }
-    assert report.lines["not a JSON object"] == [9, 10]
+    assert report.lines["not a JSON object"] == [9, 10, 12]
     assert report.to_json()["length"]["max"] < 2048
+    said = left_out(report.to_json())
+    assert "2 x no answer (lines 3, 7)" in said
+    assert "3 x not a JSON object (lines 9, 10, 12)" in said
+
+
+def test_rows_that_were_split_are_said_to_be(tmp_path: Path) -> None:
+    made = tokenizer("chatml")
+    long = {"instruction": "Count.", "output": "one two three " * 100}
+    path = write_rows(tmp_path / "t.jsonl", [long])
+    _, report = tokenize(path, made, template_of(made), Data(max_length=128, too_long="split"))
+    assert left_out(report.to_json()) == "none left out; 1 x split into windows"
 
 
 @settings(max_examples=200, deadline=None)

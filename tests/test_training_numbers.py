@@ -149,6 +149,22 @@ def test_layers_that_are_not_there_and_rows_past_the_context_are_named_before_th
     assert said in failed.detail
     with pytest.raises(TrainingError, match=said):  # and of a run that nothing was asked before
         train(settings(base))
+    write_rows(base.parent / "data/train.jsonl", rows(8))
+    write_rows(base.parent / "data/validation.jsonl", long)
+    (failed,) = [check for check in preflight(settings(base)) if not check.passed]
+    assert f"validation.jsonl: {said}" in failed.detail
+    with pytest.raises(TrainingError, match=f"validation.jsonl: {said}"):
+        train(settings(base))
+
+
+def test_tokens_that_the_base_has_no_vectors_for_are_named_before_the_run(base: Path) -> None:
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    shape = GPT2Config(vocab_size=40, n_positions=64, n_embd=64, n_layer=2, n_head=2)
+    GPT2LMHeadModel(shape).save_pretrained(base)
+    (failed,) = [check for check in preflight(settings(base)) if not check.passed]
+    assert failed.name == "rows"
+    assert re.search(r"makes the token \d+, and the base has 40: name", failed.detail)
 
 
 @pytest.mark.parametrize(
@@ -167,9 +183,18 @@ def test_an_unknown_architecture_and_a_base_that_cannot_be_quantised_are_named_w
 ) -> None:
     said_of_it = json.loads((base / "config.json").read_text())
     (base / "config.json").write_text(json.dumps(said_of_it | changed))
-    (check,) = preflight(settings(base), steps=2)
+    _, check = preflight(settings(base), steps=2)
     assert (check.name, check.passed) == (name, False)
     assert re.search(said, check.detail)
+
+
+def test_a_quantised_base_that_needs_a_package_is_named_before_the_run(base: Path) -> None:
+    stored = json.loads((base / "config.json").read_text())
+    stored["quantization_config"] = {"quant_method": "gptq", "bits": 4}
+    (base / "config.json").write_text(json.dumps(stored))
+    _, check = preflight(settings(base, quantization=None), steps=2)
+    assert not check.passed
+    assert re.search("is quantised, and cannot be loaded here: .*optimum", check.detail)
 
 
 def test_the_peak_of_a_process_is_its_own_and_not_its_parents() -> None:

@@ -18,7 +18,7 @@ from hub.serving.registry import Registry
 from tests.training_fixtures import rows, write_rows
 from training import loop
 from training.adapter import base_of
-from training.checkpoints import problems, saved
+from training.checkpoints import problems, saved, state_of
 from training.config import Config, make_config
 from training.errors import TrainingError
 from training.export import export
@@ -108,6 +108,9 @@ def test_a_run_ends_with_an_adapter_that_is_whole_and_says_what_it_is(
     }
     assert list(evaluations) == [4, 8, 12]
     assert made_from["step"] == min(evaluations, key=lambda step: evaluations[step])
+    # A resume looks there for the best, and would call the place of a save that is over lost.
+    state = state_of(saved(whole.adapter.parent / "checkpoints")[-1])
+    assert (state["best_global_step"], state["best_model_checkpoint"]) == (made_from["step"], None)
 
 
 def test_the_adapter_loads_on_its_base_and_changes_what_it_says(whole: Result, base: Path) -> None:
@@ -241,6 +244,20 @@ def test_a_disk_that_fills_during_a_save_leaves_the_checkpoint_before_it(
     assert same(weights(train(config, resume=True)), weights(whole))
 
 
+def test_a_disk_that_fills_under_the_tokenizer_ends_the_run_with_a_sentence(
+    base: Path, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise Exception("No space left on device (os error 28)")
+
+    config = settings(base, dataset, tmp_path / "run")
+    with monkeypatch.context() as patch:
+        patch.setattr("transformers.PreTrainedTokenizerBase.save_pretrained", full)
+        with pytest.raises(TrainingError, match=r"step 2 cannot be saved .* free: No space"):
+            train(config)
+    assert train(config).adapter
+
+
 def test_a_run_on_the_output_of_another_is_refused(
     base: Path, dataset: Path, tmp_path: Path
 ) -> None:
@@ -349,7 +366,7 @@ def test_a_base_whose_weights_are_broken_is_named_before_and_in_a_run(
     with pytest.raises(TrainingError, match="cannot be trained so"):
         train(config)
     weights.unlink()
-    assert "has no weights" in str(preflight(config)[0])
+    assert "has no weights" in str(preflight(config)[1])
 
 
 def test_where_memory_runs_out_half_the_batch_is_tried_or_the_setting_named(

@@ -53,8 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             and not (asked.resume or asked.no_checks)
             and (wrong := _failed(preflight(config)))
         ):
-            if (output := Path(config.output)).is_dir():  # whoever started it reads why there
-                RunLog(output)(FAILED, reason="; ".join(wrong))
+            output = Path(config.output)
+            if output.is_dir() and "output" not in wrong:  # whoever started it reads why there
+                RunLog(output)(FAILED, reason="; ".join(map(": ".join, wrong.items())))
             return 1
         pusher = _pusher(config.output, asked.push_to)
         try:
@@ -154,11 +155,11 @@ def _quiet() -> None:
     disable_progress_bars()
 
 
-def _failed(checks: Sequence[Check]) -> list[str]:
-    """Print all checks; what failed."""
+def _failed(checks: Sequence[Check]) -> dict[str, str]:
+    """Print all checks; those that failed, with their reasons."""
     for check in checks:
         print(check, flush=True)
-    return [f"{check.name}: {check.detail}" for check in checks if not check.passed]
+    return {check.name: check.detail for check in checks if not check.passed}
 
 
 def _print(event: Event) -> None:

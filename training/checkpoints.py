@@ -47,7 +47,7 @@ def problems(folder: Path) -> list[str]:
         files = {name: entry["sha256"] for name, entry in listed.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         return [f"{MANIFEST} cannot be read: {error}"]
-    found = []
+    found = [] if files else [f"{MANIFEST} lists no files"]
     for name, expected in files.items():
         try:
             if digest(folder / name) != expected:
@@ -80,7 +80,7 @@ def newest(folder: Path) -> tuple[Path | None, dict[str, list[str]]]:
     """
     damaged: dict[str, list[str]] = {}
     for checkpoint in reversed(saved(folder)):
-        wrong = problems(checkpoint)
+        wrong = problems(checkpoint) or _unreadable(checkpoint)
         if not wrong:
             return checkpoint, damaged
         damaged[checkpoint.name] = wrong
@@ -94,6 +94,14 @@ def state_of(checkpoint: Path) -> dict[str, Any]:
     """The trainer's state in a checkpoint."""
     state: dict[str, Any] = json.loads((checkpoint / STATE).read_text(encoding="utf-8"))
     return state
+
+
+def _unreadable(checkpoint: Path) -> list[str]:
+    try:
+        state_of(checkpoint)["global_step"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return [f"{STATE} cannot be read: {error}"]
+    return []
 
 
 def prune(folder: Path, keep: int, best: int | None) -> None:

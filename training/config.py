@@ -27,7 +27,7 @@ Rate = Annotated[float, Field(gt=0, lt=1, strict=False)]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class Data(_Section):
@@ -81,7 +81,7 @@ class Lora(_Section):
 class Train(_Section):
     """The run."""
 
-    epochs: float = Field(default=4, gt=0, allow_inf_nan=False, description="passes over the rows")
+    epochs: float = Field(default=4, gt=0, description="passes over the rows")
     max_steps: int = Field(
         default=0, ge=0, description="most steps, where the epochs would take more; 0: by epochs"
     )

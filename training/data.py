@@ -141,7 +141,7 @@ def _read(path: Path, report: TokenReport) -> Iterator[tuple[int, dict[str, Any]
                 report.rows += 1
                 try:
                     row = json.loads(line)
-                except ValueError:
+                except (ValueError, RecursionError):
                     row = None
                 if isinstance(row, dict) and has_lone_surrogate(line):
                     report.drop(number, "half of a surrogate pair: no text in any encoding")

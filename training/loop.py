@@ -10,7 +10,7 @@ import shutil
 import time
 from typing import TYPE_CHECKING, Any
 
-from training.checkpoints import PREFIX, prune, publish
+from training.checkpoints import PREFIX, STATE, prune, publish
 from training.errors import TrainingError
 from training.hardware import peak_memory
 from training.output import INTERRUPTED
@@ -29,7 +29,6 @@ SMOOTHING = 0.8  # weight of the past in the smoothed loss
 def trainer_class() -> Any:
     """SFTTrainer whose checkpoints are published, verified folders."""
     import torch
-    from safetensors import SafetensorError
     from trl import SFTTrainer
 
     class Trainer(SFTTrainer):  # type: ignore[misc]
@@ -60,10 +59,15 @@ def trainer_class() -> Any:
                 super(SFTTrainer, self)._save_checkpoint(model, trial)
                 wait()
                 if is_first():
+                    # It names the folder's present place, and would be called lost on a resume.
+                    self.state.best_model_checkpoint = None
+                    self.state.save_to_json(str(folder / STATE))
                     publish(folder, self.checkpoints / folder.name)
                     prune(self.checkpoints, self.keep, self.state.best_global_step)
                 wait()
-            except (OSError, RuntimeError, SafetensorError) as error:
+            except TrainingError:
+                raise
+            except Exception as error:  # tokenizers raise nothing narrower when a disk is full
                 shutil.rmtree(self._partial, ignore_errors=True)
                 free = shutil.disk_usage(self.checkpoints).free
                 raise TrainingError(

@@ -78,7 +78,9 @@ def estimate(
     """
     import torch
 
-    from training.prepare import multiple_of
+    from training.prepare import check_targets, multiple_of
+
+    check_targets(config, architecture)
 
     # Making the model writes its own format there.
     stored = architecture.dtype.itemsize if architecture.dtype else BYTES["fp32"]

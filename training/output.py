@@ -9,19 +9,19 @@ import signal
 import threading
 import time
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from training.checkpoints import problems, saved
+from training.checkpoints import MANIFEST, problems, saved
 from training.errors import TrainingError
 from training.process import Process
 from training.processes import is_first
-from training.runlog import read_log
+from training.runlog import FILE, read_log
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from training.config import Config
 
@@ -67,9 +67,7 @@ def alone(output: Path) -> Iterator[None]:
         lock.acquire()
         Process.of(os.getpid()).note(output)
     except Timeout as error:
-        raise TrainingError(
-            f"another process is training into {output}: wait for it, or name another output"
-        ) from error
+        raise TrainingError(_busy(output)) from error
     except OSError as error:
         raise TrainingError(f"{output} cannot be the folder of a run: {error}") from error
     try:
@@ -118,8 +116,23 @@ def signals() -> Iterator[Stop]:
             signal.signal(number, handler)
 
 
+def begin(config: Config, output: Path, resume: bool) -> None:
+    """Note the settings of a new run, and forget the base of one that came to nothing here.
+
+    Raises:
+        TrainingError: as :func:`check_output`.
+    """
+    check_output(config, output, resume)
+    if resume:
+        return
+    if config.scratch:
+        shutil.rmtree(output / BASE, ignore_errors=True)
+    settings = yaml.safe_dump(config.model_dump(), sort_keys=False)
+    (output / CONFIG).write_text(settings, encoding="utf-8")
+
+
 def check_output(config: Config, output: Path, resume: bool) -> None:
-    """Refuse to mix two runs; note the settings of a new one.
+    """Refuse to mix two runs, or a run with what is no part of one; nothing is written.
 
     Raises:
         TrainingError: the folder holds a run already, or has none to go on with, or one with
@@ -128,6 +141,7 @@ def check_output(config: Config, output: Path, resume: bool) -> None:
     adapter, noted = output / ADAPTER, output / CONFIG
     if adapter.exists() and not problems(adapter):
         raise TrainingError(f"{adapter} is there already: this run is done; name another output")
+    _refuse_what_is_not_ours(config, output)
     settings = config.model_dump()
     if not resume:
         if saved(output / CHECKPOINTS):
@@ -135,17 +149,67 @@ def check_output(config: Config, output: Path, resume: bool) -> None:
                 f"{output} holds a run that was stopped: go on with --resume, or name another "
                 "output"
             )
-        shutil.rmtree(output / BASE, ignore_errors=True)
-        noted.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
         return
     if not noted.is_file():
         raise TrainingError(f"{output} holds no run to go on with: start it without --resume")
-    old = dict(_flat(yaml.safe_load(noted.read_text(encoding="utf-8"))))
-    new = dict(_flat(settings))
+    old, new = dict(_flat(_noted(noted))), dict(_flat(settings))
     changed = [k for k in sorted({*old, *new}) if old.get(k) != new.get(k) and k not in FREE]
     if changed:
         listed = "; ".join(f"{k} was {old.get(k)!r}, is {new.get(k)!r}" for k in changed)
         raise TrainingError(f"{output} was begun with other settings: {listed}")
+
+
+def check_place(config: Config) -> None:
+    """Whether a new run could begin in its output, as far as can be seen without writing there.
+
+    Raises:
+        TrainingError: it could not; says why.
+    """
+    output = Path(config.output)
+    there = next(folder for folder in (output, *output.absolute().parents) if folder.exists())
+    if not there.is_dir():
+        raise TrainingError(f"{there} is a file: name another output than {output}")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise TrainingError(f"{there} may not be written to: name another output than {output}")
+    if is_locked(output):
+        raise TrainingError(_busy(output))
+    check_output(config, output, resume=False)
+
+
+def _refuse_what_is_not_ours(config: Config, output: Path) -> None:
+    """A run replaces only what a run has written.
+
+    Raises:
+        TrainingError: something else has one of the names that a run's files have.
+    """
+    base, noted = output / BASE, output / CONFIG
+    ours = not noted.exists() or (output / FILE).exists() or _noted(noted) == config.model_dump()
+    wrong = [] if ours else [noted]
+    if config.scratch and base.exists() and not (base / MANIFEST).is_file():
+        wrong.append(base)
+    wrong += [p for p in [output / CHECKPOINTS] if p.exists() and not p.is_dir()]
+    if wrong:
+        raise TrainingError(f"{wrong[0]} is not what a run has made: name another output")
+
+
+def _noted(path: Path) -> dict[str, Any]:
+    """The settings that a run began with.
+
+    Raises:
+        TrainingError: the file is damaged.
+    """
+    try:
+        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        why = " ".join(str(error).split())
+        raise TrainingError(f"{path} cannot be read: {why}; name another output") from error
+    if not isinstance(settings, dict):
+        raise TrainingError(f"{path} holds no settings: name another output")
+    return settings
+
+
+def _busy(output: Path) -> str:
+    return f"another process is training into {output}: wait for it, or name another output"
 
 
 def check_data(output: Path, name: str, sha256: str) -> None:

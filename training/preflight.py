@@ -12,6 +12,7 @@ from training.data import TokenReport, tokenize
 from training.errors import TrainingError
 from training.hugging_face import is_here
 from training.memory import BYTES, Memory, adapter_bytes, estimate
+from training.output import check_place
 from training.prepare import (
     architecture_of,
     check_architecture,
@@ -22,6 +23,7 @@ from training.prepare import (
     read_template_file,
     unfit,
 )
+from training.runlog import left_out
 from training.scratch import architecture_of as scratch_architecture
 from training.scratch import build_tokenizer, texts_of
 from training.template import template_of
@@ -58,7 +60,7 @@ def preflight(config: Config, *, steps: int = 0, price: float = 0.0) -> list[Che
             machine and memory suffices; 0: none.
         price: Of an hour on this machine, to say what the run will cost.
     """
-    checks: list[Check] = []
+    checks = [_output(config)]
     try:
         tokenizer, architecture = base_of(config)
         checks.append(Check("base", True, f"{architecture.model_type}, {len(tokenizer)} tokens"))
@@ -71,11 +73,10 @@ def preflight(config: Config, *, steps: int = 0, price: float = 0.0) -> list[Che
         sequences, report = tokenize(rows, tokenizer, template, config.data)
     except TrainingError as error:
         first = "rows" if config.scratch else "base"  # a tokenizer is built from rows
-        name = (first, "template", "rows")[len(checks)]
+        name = (first, "template", "rows")[len(checks) - 1]
         return [*checks, Check(name, False, str(error))]
     found = report.to_json()
-    dropped = ", ".join(f"{n} x {why}" for why, n in report.dropped.items()) or "none left out"
-    detail = f"{report.kept} of {report.rows} rows, tokens {found['length']}; {dropped}"
+    detail = f"{report.kept} of {report.rows} rows, tokens {found['length']}; {left_out(found)}"
     longest = max((len(s.input_ids) for s in sequences), default=0)
     evaluation = evaluation_of(config, tokenizer, template)
     wrong = unfit(config, sequences, evaluation, architecture)
@@ -127,6 +128,14 @@ def _memory(needed: Memory) -> Check:
     return Check(
         "memory", needed.total <= free, f"needs about {needed}; {free / 1e9:.2f} GB are free"
     )
+
+
+def _output(config: Config) -> Check:
+    try:
+        check_place(config)
+    except TrainingError as error:
+        return Check("output", False, str(error))
+    return Check("output", True, "free, and may be written to")
 
 
 def _disk(config: Config, needed: Memory, architecture: Any) -> Check:

@@ -61,6 +61,7 @@ def prepare(config: Config, log: RunLog) -> Prepared:
     tokenizer = load_tokenizer(base, config.revision)
     architecture = architecture_of(base, config.revision)
     check_architecture(config, architecture)
+    check_targets(config, architecture)
     given = config.data.chat_template
     text = read_template_file(given) if given else ""
     template = template_of(tokenizer, text=text, origin=given)
@@ -80,7 +81,7 @@ def prepare(config: Config, log: RunLog) -> Prepared:
         reasons = ", ".join(f"{n} x {why}" for why, n in reports[0].dropped.items()) or "no rows"
         raise TrainingError(f"{reports[0].path} has nothing to learn from: {reasons}")
     if wrong := unfit(config, splits[0], splits[1], architecture):
-        raise TrainingError(f"{reports[0].path}: {wrong}")
+        raise TrainingError(f"{config.dataset}: {wrong}")
     files = {Path(report.path).name: report.sha256 for report in reports}
     digest = dataset_digest(Path(config.dataset), files)
     log(
@@ -163,11 +164,56 @@ def check_architecture(config: Config, architecture: Any) -> None:
             "model that transformers knows: name another base"
         )
     method = _quantised_by(architecture)
+    if method and not config.quantization:
+        _check_loadable(config.base, architecture)
     if config.quantization and method not in ("", "bitsandbytes"):
         raise TrainingError(
             f"the base {config.base!r} is quantised by {method} already and cannot be quantised "
             "again: set quantization = null, or name the base that it was made from"
         )
+
+
+def check_targets(config: Config, architecture: Any) -> None:
+    """PEFT adapts the layers that it finds, and says nothing of a name that is none.
+
+    Raises:
+        TrainingError: a layer of ``lora.target_modules`` is not there; names those that are.
+    """
+    targets = config.lora.target_modules
+    if isinstance(targets, str):
+        return
+    import torch
+    from transformers.pytorch_utils import Conv1D
+
+    layers = [
+        name
+        for name, module in _without_memory(architecture).named_modules()
+        if isinstance(module, torch.nn.Linear | Conv1D | torch.nn.Embedding)
+    ]
+    unknown = [t for t in targets if not any(n == t or n.endswith(f".{t}") for n in layers)]
+    if unknown:
+        known = ", ".join(sorted({name.rpartition(".")[2] for name in layers}))
+        raise TrainingError(
+            f"lora.target_modules = {unknown[0]!r} is no layer of the base, which has {known}"
+        )
+
+
+def _check_loadable(base: str, architecture: Any) -> None:
+    """Whether the package is here that reads weights which are quantised already.
+
+    Raises:
+        TrainingError: it is not.
+    """
+    from transformers.quantizers.auto import AutoHfQuantizer
+
+    try:
+        quantizer = AutoHfQuantizer.from_config(architecture.quantization_config)
+        quantizer.validate_environment(device_map=None)
+    except (ImportError, ValueError, RuntimeError, TypeError) as error:
+        raise TrainingError(
+            f"the base {base!r} is quantised, and cannot be loaded here: "
+            f"{str(error).strip().splitlines()[0]}. Name the base that it was made from"
+        ) from error
 
 
 def _quantised_by(architecture: Any) -> str:
@@ -194,7 +240,14 @@ def unfit(
             f"{Path(config.dataset) / config.data.evaluation} has none: set it to 0, or name a "
             "file as data.evaluation (`[dataset] validation_share` makes one)"
         )
-    return beyond_context(train, architecture)
+    learned, held_out = config.data.train, config.data.evaluation
+    wrong = (
+        f"{name}: {why}"
+        for name, sequences in ((learned, train), (held_out, evaluation))
+        for why in (beyond_context(sequences, architecture), beyond_words(sequences, architecture))
+        if why
+    )
+    return next(wrong, "")
 
 
 def beyond_context(sequences: list[Sequence], architecture: Any) -> str:
@@ -204,6 +257,18 @@ def beyond_context(sequences: list[Sequence], architecture: Any) -> str:
     if not over:
         return ""
     return f"{over} longer than the base's context: set data.max_length = {context}"
+
+
+def beyond_words(sequences: list[Sequence], architecture: Any) -> str:
+    """Whether the tokenizer makes tokens that the base has no vectors for; empty: it does not."""
+    most = max((int(max(s.input_ids)) for s in sequences if len(s.input_ids)), default=0)
+    words = architecture.get_text_config().vocab_size
+    if most < words:
+        return ""
+    return (
+        f"the tokenizer makes the token {most}, and the base has {words}: name the tokenizer's own "
+        "base, or one whose embeddings were resized for it"
+    )
 
 
 def context_of(architecture: Any) -> int:
@@ -223,12 +288,16 @@ def multiple_of(config: Config, architecture: Any, precision: str, device: str) 
 
 def parameters_of(architecture: Any) -> int:
     """How many weights a base of this architecture has; none is made."""
+    return sum(weight.numel() for weight in _without_memory(architecture).parameters())
+
+
+def _without_memory(architecture: Any) -> Any:
+    """A model whose weights have a shape alone."""
     import torch
     from transformers import AutoModelForCausalLM
 
     with torch.device("meta"):
-        base = AutoModelForCausalLM.from_config(architecture)
-    return sum(weight.numel() for weight in base.parameters())
+        return AutoModelForCausalLM.from_config(architecture)
 
 
 def precision_of(config: Config) -> str:

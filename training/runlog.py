@@ -65,13 +65,22 @@ def line_of(event: Event) -> str:
     if kind == "base":
         return f"base: step {event['step']}/{event['steps']}  loss {event['loss']:.4f}"
     if kind == "data":
-        dropped = ", ".join(f"{n} x {why}" for why, n in event["dropped"].items())
         return (
             f"{event['name']}: {event['kept']} of {event['rows']} rows, {event['tokens']} tokens; "
-            f"{dropped or 'none left out'}"
+            f"{left_out(event)}"
         )
     fields = {key: value for key, value in event.items() if key not in {"time", "event"}}
     return f"{kind}: " + "  ".join(f"{key} {value}" for key, value in fields.items() if value)
+
+
+def left_out(report: Event) -> str:
+    """What became of rows that were not learned as they are, with their first lines."""
+    parts = [
+        f"{n} x {why} (line{'s' * (n > 1)} {', '.join(map(str, report['lines'].get(why, ())))}"
+        f"{', ...' if n > len(report['lines'].get(why, ())) else ''})"
+        for why, n in report["dropped"].items()
+    ] or ["none left out"]
+    return "; ".join([*parts, *(f"{n} x {what}" for what, n in report["noted"].items())])
 
 
 def _is_cut(file: BinaryIO) -> bool:
@@ -83,7 +92,7 @@ def _is_cut(file: BinaryIO) -> bool:
 
 
 def read_log(folder: Path) -> list[Event]:
-    """The events of a run; a last line that a killed process left unfinished is no event."""
+    """The events of a run; a line that a killed process left unfinished is none."""
     events = []
     try:
         lines = (folder / FILE).read_bytes().splitlines()
@@ -91,7 +100,9 @@ def read_log(folder: Path) -> list[Event]:
         return []
     for line in lines:
         try:
-            events.append(json.loads(line))
-        except ValueError:
+            event = json.loads(line)
+        except (ValueError, RecursionError):
             continue
+        if isinstance(event, dict) and "event" in event:
+            events.append(event)
     return events

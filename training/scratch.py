@@ -144,7 +144,7 @@ def texts_of(path: Path) -> Iterator[str]:
         try:
             if not has_lone_surrogate(line):
                 yield from _strings(json.loads(line))
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
 
 

@@ -40,7 +40,7 @@ from training.output import (
     CHECKPOINTS,
     INTERRUPTED,
     alone,
-    check_output,
+    begin,
     signals,
 )
 from training.prepare import precision_of, prepare
@@ -101,7 +101,7 @@ def train(
         stop.until = time.monotonic() + seconds if seconds else math.inf
         with first():
             if is_first():
-                check_output(config, output, resume)
+                begin(config, output, resume)
         log = RunLog(output, listener)
         try:
             with first():
@@ -152,7 +152,7 @@ def _attempt(config: Config, prepared: Prepared, log: RunLog, stop: Stop) -> int
             return step_of(start)
     try:
         trainer = trainer_of(config, prepared, log, stop)
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
         raise TrainingError(f"the base {prepared.base} cannot be trained so: {error}") from error
     stop.stepping = True
     try:
@@ -291,7 +291,7 @@ def _finish(config: Config, prepared: Prepared, log: RunLog, stop: Stop, ended: 
     partial = output / f".{ADAPTER}"
     try:
         size = _place(config, prepared, chosen, partial, made_from)
-    except OSError as error:
+    except Exception as error:  # tokenizers raise nothing narrower when a disk is full
         shutil.rmtree(partial, ignore_errors=True)
         free = shutil.disk_usage(output).free
         why = error.args[0][0][2] if isinstance(error, shutil.Error) else error  # the first of all

@@ -101,7 +101,7 @@ def measure(config: Config) -> Needs:
     if not sequences:
         raise TrainingError(f"{path} has nothing to learn from: {dict(report.dropped)}")
     if wrong := unfit(config, sequences, evaluation_of(config, tokenizer, template), architecture):
-        raise TrainingError(f"{path}: {wrong}")
+        raise TrainingError(f"{config.dataset}: {wrong}")
     run = config.train
     epoch = sum(len(sequence.input_ids) for sequence in sequences)
     per_step = epoch / len(sequences) * run.batch_size * run.accumulation
