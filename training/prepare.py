@@ -125,8 +125,10 @@ def load_tokenizer(base: str, revision: str = "") -> Any:
             base, revision=revision or None, local_files_only=is_at_hand(base)
         )
     except (OSError, ValueError) as error:
+        why = str(error).strip().splitlines()[0]
+        why = "it has no tokenizer." if why.endswith(":") else why  # a list would follow
         raise TrainingError(
-            f"the base {base!r} cannot be read: {str(error).strip().splitlines()[0]} "
+            f"the base {base!r} cannot be read: {why} "
             "Name a folder that holds a model, or the id of one whose licence you have accepted"
         ) from error
 
