@@ -125,7 +125,7 @@ def load_tokenizer(base: str, revision: str = "") -> Any:
             base, revision=revision or None, local_files_only=is_at_hand(base)
         )
     except (OSError, ValueError) as error:
-        why = str(error).strip().splitlines()[0]
+        why = str(error).strip().splitlines()[0].strip()
         why = "it has no tokenizer." if why.endswith(":") else why  # a list would follow
         raise TrainingError(
             f"the base {base!r} cannot be read: {why} "
