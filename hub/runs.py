@@ -370,6 +370,8 @@ class Runs:
         with _as_hub_errors():
             try:
                 name = record_of(folder).name
+                # Or the new one would be stopped, as the one before was asked to.
+                (folder / ASKED).unlink(missing_ok=True)
                 launch(config, where, self._remote(), name=name, resume=resume, checked=checked)
             finally:
                 if not (folder / FILE).exists():

@@ -1,0 +1,65 @@
+"""A remote run of a hub that was stopped goes on, and is stopped only when it is asked again."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Literal
+
+import pytest
+from huggingface_hub import HfApi
+
+from hub.config import Training
+from hub.run import is_running, was_asked
+from hub.runs import Runs
+from tests.remote_fixtures import REPO, live_cloud, tiny
+from training.output import is_locked
+from training.process import noted
+from training.remote import load
+from training.remote.bucket import Bucket
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.fake_cloud import FakeCloud
+
+
+@pytest.fixture
+def cloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeCloud]:
+    """What is launched never begins; what follows it is a process of its own."""
+    with live_cloud(tmp_path / "cloud", monkeypatch, run=False) as state:
+        monkeypatch.setenv("HF_ENDPOINT", state.hub.url)
+        monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+        yield state
+
+
+def stopped(runs: Runs, id: str) -> str:
+    """How the run ended, once its follower has heard that it shall."""
+    folder = runs.get(id).folder
+    while is_running(folder) and not is_locked(folder):
+        time.sleep(0.01)
+    runs.stop(id)
+    list(runs.follow(id))
+    run = load(folder)
+    assert run is not None
+    return run.ended
+
+
+@pytest.mark.parametrize("where", ["job", "space"])
+def test_a_stopped_run_that_is_resumed_is_not_stopped_again(
+    where: Literal["job", "space"], cloud: FakeCloud, tmp_path: Path
+) -> None:
+    Bucket(HfApi(), f"{REPO}-runs").create(private=True)
+    settings = Training(space=REPO, hardware="t4-small")
+    runs = Runs(tmp_path / "team/.patternhub/runs", settings)
+    run = runs.start(tiny(tmp_path), where=where, checked=True)
+    assert stopped(runs, run.id) == "stopped"
+    assert runs.get(run.id).state == "stopped"
+    again = runs.resume(run.id)
+    assert again.state == "running"
+    assert not was_asked(run.folder)
+    follower = noted(run.folder)
+    assert follower is not None
+    assert follower.is_alive
+    assert not [job for job in list(cloud.programs)[1:] if cloud.programs[job].canceled]
+    assert stopped(runs, run.id) == "stopped"
