@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,8 +18,9 @@ if TYPE_CHECKING:
     from training.runlog import Event
 
 RECORD, CONSOLE, ASKED = "run.json", "console.txt", "stop.json"
+STAMP = "%Y%m%d-%H%M%S"  # of an id: when the run began
 
-State = Literal["running", "done", "stopped", "failed", "killed"]
+State = Literal["running", "done", "stopped", "failed", "killed", "damaged"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +42,7 @@ class Record:
 class Run:
     """How a run stands: ``step`` of ``steps`` are done, of the base or of the adapter.
 
-    ``reason`` says why it ended early.
+    ``reason`` says why it ended early, or what is damaged.
     """
 
     id: str
@@ -90,6 +93,32 @@ def read_run(folder: Path) -> Run:
         adapter=record.adapter,
         reason=reason,
     )
+
+
+def damaged_run(folder: Path, reason: str) -> Run:
+    """A run whose record cannot be read: it has its place in the list, and hides no other."""
+    return Run(
+        id=folder.name,
+        folder=folder,
+        name="",
+        preset="",
+        created=began(folder.name),
+        state="damaged",
+        phase="starting",
+        step=0,
+        steps=0,
+        loss=None,
+        evaluation=None,
+        adapter="",
+        reason=reason,
+    )
+
+
+def began(id: str) -> float:
+    """When a run of this id began, in seconds of the epoch; 0: its id does not say."""
+    with suppress(ValueError):
+        return time.mktime(time.strptime("-".join(id.split("-")[:2]), STAMP))
+    return 0.0
 
 
 def _ending(folder: Path, record: Record, newest: Event) -> tuple[State, str]:

@@ -28,7 +28,10 @@ from hub.run import (
     ASKED,
     CONSOLE,
     RECORD,
+    STAMP,
     Record,
+    began,
+    damaged_run,
     is_running,
     read_run,
     record_of,
@@ -50,7 +53,6 @@ if TYPE_CHECKING:
 
 FOLDER = "runs"
 RECALLED = 20
-STAMP = "%Y%m%d-%H%M%S"  # of an id: when the run began
 POLL = 0.2  # seconds between two looks at a run that goes on
 MEASURED = 2  # steps of a dry run that say how long the whole will take
 OWN = ("dataset", "output")  # settings that the hub gives
@@ -213,8 +215,8 @@ class Runs:
         return self.get(run.id)
 
     def list(self) -> Sequence[Run]:
-        """Every run, the newest first."""
-        found = [read_run(path.parent) for path in self.folder.glob(f"*/{RECORD}")]
+        """Every run, the newest first; one whose record cannot be read is listed as damaged."""
+        found = [_run_or_damaged(path.parent) for path in self.folder.glob(f"*/{RECORD}")]
         return sorted(found, key=lambda run: (run.created, run.id), reverse=True)
 
     def get(self, id: str) -> Run:
@@ -283,7 +285,10 @@ class Runs:
         """
         taken = []
         for path in self.folder.glob(f"*/{RECORD}"):
-            record, adapter = record_of(path.parent), path.parent / "adapter"
+            try:
+                record, adapter = record_of(path.parent), path.parent / "adapter"
+            except HubError:  # list() names it
+                continue
             if record.adapter or not adapter.is_dir():
                 self._follow_remote(path.parent)
                 continue
@@ -312,7 +317,7 @@ class Runs:
         for job, folder in found:
             name = job.name or _plain(self.folder.parents[1].name)
             preset = "-".join(job.run.split("-")[2:])  # as _new_folder wrote it
-            write_record(folder, Record(name=name, preset=preset, created=_began(job.run)))
+            write_record(folder, Record(name=name, preset=preset, created=began(job.run)))
             self._follow_remote(folder)
         return [self.get(job.run) for job, _ in found]
 
@@ -327,9 +332,9 @@ class Runs:
 
     def _new_folder(self, name: str) -> Path:
         """A folder that no other run has."""
-        began = time.strftime(STAMP)
+        now = time.strftime(STAMP)
         for extra in ("", *(f"-{n}" for n in range(2, 100))):
-            folder = self.folder / f"{began}-{_plain(name)}{extra}"
+            folder = self.folder / f"{now}-{_plain(name)}{extra}"
             try:
                 folder.mkdir(parents=True)
             except FileExistsError:
@@ -403,7 +408,7 @@ class Runs:
 
         sent = []
         for run in reversed(self.list()):
-            if run.state in ("running", "done") or (run.folder / FILE).exists():
+            if run.state in ("running", "done", "damaged") or (run.folder / FILE).exists():
                 continue
             with _as_hub_errors():
                 if push_newest(run.folder, repository, private=private):
@@ -429,10 +434,17 @@ class Runs:
         threading.Thread(target=process.wait, daemon=True).start()
 
     def _unfinished(self) -> Run:
-        found = [run for run in self.list() if run.state != "done"]
+        found = [run for run in self.list() if run.state not in ("done", "damaged")]
         if not found:
             raise HubError("no run is left unfinished here: `patternhub train` starts one")
         return found[0]
+
+
+def _run_or_damaged(folder: Path) -> Run:
+    try:
+        return read_run(folder)
+    except HubError as error:
+        return damaged_run(folder, str(error))
 
 
 def _absolute(path: str, home: Path = Path()) -> str:
@@ -450,13 +462,6 @@ def _note_asked(folder: Path) -> None:
     from training.process import FILE
 
     (folder / ASKED).write_bytes((folder / FILE).read_bytes())
-
-
-def _began(id: str) -> float:
-    """When a run of this id began, in seconds of the epoch; 0: its id does not say."""
-    with suppress(ValueError):
-        return time.mktime(time.strptime("-".join(id.split("-")[:2]), STAMP))
-    return 0.0
 
 
 @contextmanager

@@ -207,6 +207,27 @@ def test_a_damaged_adapter_is_not_taken_and_its_run_says_why(runs: Runs, folder:
     assert runs.get(RUN).state == "done"
 
 
+@pytest.mark.parametrize("text", ["", "[]", "\x00garbage", '{"name": "team"}'])
+def test_a_run_whose_record_is_damaged_is_listed_so_and_hides_no_other(
+    text: str, runs: Runs, folder: Path
+) -> None:
+    later = runs.folder / "20261130-101500-scratch-tiny"
+    later.mkdir()
+    (later / RECORD).write_text(text)
+    damaged, whole = runs.list()
+    assert (damaged.id, damaged.state) == (later.name, "damaged")
+    assert "run.json cannot be read" in damaged.reason
+    assert (whole.id, whole.state) == (RUN, "killed")
+    adapter_folder(folder / "adapter")
+    registry = Registry.open(runs.folder.parent / "adapters")
+    assert [adapter.run for adapter in runs.collect(registry)] == [RUN]
+    for command in (runs.get, runs.log, runs.stop, runs.resume):
+        with pytest.raises(HubError, match="write there what its adapter is called"):
+            command(later.name)
+    with pytest.raises(HubError, match="no run is left unfinished here"):
+        runs.resume()
+
+
 def test_settings_that_cannot_be_used_are_named_all_at_once(runs: Runs, tmp_path: Path) -> None:
     wrong = ["train.epoch=1", "lora.r=0", "base=somewhere"]
     with pytest.raises(HubError) as caught:
