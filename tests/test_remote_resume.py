@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Literal
 
 import pytest
 from huggingface_hub import HfApi
 
 from hub.config import Training
-from hub.run import is_running, was_asked
+from hub.run import was_asked
 from hub.runs import Runs
+from hub.serving.registry import Registry
 from tests.remote_fixtures import REPO, live_cloud, tiny
-from training.output import is_locked
 from training.process import noted
 from training.remote import load
 from training.remote.bucket import Bucket
@@ -34,13 +33,11 @@ def cloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeCloud
 
 
 def stopped(runs: Runs, id: str) -> str:
-    """How the run ended, once its follower has heard that it shall."""
-    folder = runs.get(id).folder
-    while is_running(folder) and not is_locked(folder):
-        time.sleep(0.01)
-    runs.stop(id)
-    list(runs.follow(id))
-    run = load(folder)
+    """How the run ended; what its follower was told too early to hear, the next one does."""
+    folder, registry = runs.stop(id).folder, Registry.open(runs.folder.parent / "adapters")
+    while (run := load(folder)) and not run.ended:
+        list(runs.follow(id))
+        runs.collect(registry)
     assert run is not None
     return run.ended
 
