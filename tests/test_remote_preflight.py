@@ -42,6 +42,7 @@ def spent(cloud: FakeCloud) -> bool:
     ("fault", "said"),
     [
         ("bad token", "FAIL token: the token: the Hub answers 401"),
+        ("no token", "FAIL token: the token: there is no token: set HF_TOKEN, or log in with"),
         ("token that reads", "FAIL token: the token may only read"),
         ("no write right", "FAIL storage: writing preflight.txt to the bucket .* answers 403"),
         ("no right to create", "FAIL storage: the bucket team/space-runs: the Hub answers 403"),
@@ -70,6 +71,9 @@ def test_a_launch_fault_is_named_and_nothing_is_spent(
     config, given = tiny(tmp_path), dict[str, Any]()
     if fault == "bad token":
         monkeypatch.setenv("HF_TOKEN", "hf_wrong")
+    elif fault == "no token":
+        monkeypatch.delenv("HF_TOKEN")
+        monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(tmp_path / "none"))
     elif fault == "token that reads":
         cloud.hub.role = "read"
     elif fault == "no write right":

@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 
 WAIT = 10.0  # seconds for a first answer
 FEW, MANY = 6, 30  # tries: a minute, and a quarter of an hour
+LOG_IN = "set HF_TOKEN, or log in with `hf auth login`"
 WAYS_OUT = {
     400: "the Hub does not understand the request",
-    401: "the token is missing or wrong: set HF_TOKEN, or log in with `hf auth login`",
+    401: f"the token is missing or wrong: {LOG_IN}",
     402: "it has to be paid for: add a payment method or credits on the Hub",
     403: "the token may not do that: it needs the role 'write' and access to the organisation",
     404: "it is not there, or the token may not see it",
@@ -86,10 +87,17 @@ def asking(what: str) -> Iterator[None]:
         HubAnswerError: names the status and the way out.
     """
     import httpx2
-    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HFValidationError
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        HFValidationError,
+        LocalTokenNotFoundError,
+    )
 
     try:
         yield
+    except LocalTokenNotFoundError as error:  # an OSError, though nothing was asked
+        raise HubAnswerError(f"{what}: there is no token: {LOG_IN}", passing=False) from error
     except GatedRepoError as error:
         raise HubAnswerError(
             f"{what}: its licence is not accepted yet, do so on its page on the Hub", passing=False

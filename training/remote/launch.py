@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from training.errors import TrainingError
-from training.hugging_face import HubAnswerError, asking, hub, patiently
+from training.hugging_face import LOG_IN, HubAnswerError, asking, hub, patiently
 from training.remote import space
 from training.remote.bucket import Bucket
 from training.remote.job import QUEUE, WHEELS, describe
@@ -165,5 +165,5 @@ def token() -> str:
 
     found = get_token()
     if not found:
-        raise TrainingError("there is no token: set HF_TOKEN, or log in with `hf auth login`")
+        raise TrainingError(f"there is no token: {LOG_IN}")
     return str(found)
