@@ -150,9 +150,11 @@ def pull(registry: Registry, repository: str) -> list[Adapter]:
                 local_dir=partial,
                 allow_patterns=[file.path for file in files.values()],
             )
-        adapter = registry.take(partial / folder, **_named(partial / folder, repository))
+        try:
+            adapter = registry.take(partial / folder, **_named(partial / folder, repository))
+        finally:  # what is not as it was saved would be found again by the next pull
+            shutil.rmtree(partial)
         registry.note_pushed(adapter, repository)
-        shutil.rmtree(partial)
         if adapter.digest not in known:
             taken.append(adapter)
     return taken
