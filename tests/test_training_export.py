@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -225,8 +226,19 @@ def test_ollama_is_given_base_adapter_template_and_stops(
     assert text.endswith('PARAMETER stop "</s>"\n')
     kept = tmp_path / "out/adapter"
     assert sorted(p.name for p in kept.iterdir()) == ["adapter_config.json", "model.safetensors"]
-    export(adapter, tmp_path / "named", form="ollama", base="llama3.2:1b")
+    report = export(adapter, tmp_path / "named", form="ollama", base="llama3.2:1b")
+    assert report.next == f"ollama create NAME -f {tmp_path}/named/Modelfile"
     assert (tmp_path / "named/Modelfile").read_text().startswith('FROM "llama3.2:1b"\n')
+
+
+def test_what_to_do_next_can_be_pasted_whatever_the_folder_is_called(
+    adapter: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "it's OUT here"
+    for form, written in (("ollama", out / "Modelfile"), ("unsloth", out)):
+        said = export(adapter, out, form=form, base="llama3.2:1b").next
+        assert str(written) in shlex.split(said)
+        shutil.rmtree(out)
 
 
 @pytest.mark.parametrize(

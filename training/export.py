@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 import math
+import re
+import shlex
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -75,9 +77,12 @@ def export(adapter: Path, out: Path, *, form: str, base: str = "") -> Exported:
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     sizes = {p.relative_to(out).as_posix(): p.stat().st_size for p in out.rglob("*") if p.is_file()}
-    return Exported(
-        folder=str(out), files=dict(sorted(sizes.items())), next=said.replace("OUT", str(out))
-    )
+    return Exported(folder=str(out), files=dict(sorted(sizes.items())), next=_with_place(said, out))
+
+
+def _with_place(said: str, out: Path) -> str:
+    """``OUT`` and files in it as a shell takes them, whatever characters the folder's name has."""
+    return re.sub(r"\bOUT(/\w+)?\b", lambda found: shlex.quote(f"{out}{found[1] or ''}"), said)
 
 
 def _merged(adapter: Path, out: Path, base: str, made: dict[str, Any]) -> str:
