@@ -272,6 +272,17 @@ def test_unsloth_is_given_the_rows_and_settings_of_the_run(adapter: Path, tmp_pa
     ]
 
 
+def test_a_short_run_warms_up_at_unsloth_as_it_did_itself(adapter: Path, tmp_path: Path) -> None:
+    """transformers rounds a share of the steps up."""
+    short = tmp_path / "short"
+    shutil.copytree(adapter, short)
+    made = json.loads((short / "training.json").read_text())
+    (short / "training.json").write_text(json.dumps(made | {"steps": 12}))
+    export(short, tmp_path / "out", form="unsloth")
+    settings = yaml.safe_load((tmp_path / "out/config.yaml").read_text())
+    assert settings["training"]["warmup_steps"] == 1
+
+
 def test_a_dataset_that_was_changed_since_is_not_passed_on(tmp_path: Path) -> None:
     made = adapter_folder(tmp_path / "adapter")
     with pytest.raises(TrainingError, match=r"train\.jsonl is not what the adapter learned from"):

@@ -179,7 +179,7 @@ def _unsloth(_adapter: Path, out: Path, base: str, made: dict[str, Any]) -> str:
             "learning_rate": train["learning_rate"],
             "batch_size": train["batch_size"],
             "gradient_accumulation_steps": train["accumulation"],
-            "warmup_steps": round(train["warmup"] * made["steps"]),
+            "warmup_steps": math.ceil(train["warmup"] * made["steps"]),
             "weight_decay": train["weight_decay"],
             "random_seed": train["seed"],
             "packing": data["packing"],
