@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -11,8 +12,10 @@ import pytest
 from tests.remote_fixtures import ADAPTERS, REPO, live_cloud, settings, tiny
 from tests.training_fixtures import tokenizer
 from training.errors import TrainingError
+from training.hugging_face import hub
 from training.preflight import preflight
 from training.remote import launch
+from training.remote.bucket import Bucket
 from training.remote.hardware import Flavour
 from training.remote.preflight import remote_preflight
 
@@ -26,6 +29,19 @@ if TYPE_CHECKING:
 def cloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeCloud]:
     with live_cloud(tmp_path / "cloud", monkeypatch, run=False) as state:
         yield state
+
+
+def test_what_is_sent_draws_no_bars(
+    cloud: FakeCloud, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_PROGRESS_BARS", None)
+    bars = importlib.import_module("huggingface_hub.utils.tqdm")
+    monkeypatch.setattr(bars, "HF_HUB_DISABLE_PROGRESS_BARS", None)
+    monkeypatch.setattr(bars, "progress_bar_states", {})
+    bucket = Bucket(hub(), settings().storage)
+    bucket.create(private=True)
+    bucket.write({"some.bin": b"x" * 9_000})
+    assert capfd.readouterr() == ("", "")
 
 
 BEYOND = "longer than the base's context"

@@ -41,9 +41,16 @@ class HubAnswerError(TrainingError):
 
 
 def hub() -> HfApi:
-    """The client; endpoint and token are what the environment says."""
-    from huggingface_hub import HfApi
+    """The client; endpoint and token are what the environment says.
 
+    It draws no bars, which would bury what a run tells; HF_HUB_DISABLE_PROGRESS_BARS=0 has them.
+    """
+    from huggingface_hub import HfApi
+    from huggingface_hub.constants import HF_HUB_DISABLE_PROGRESS_BARS
+    from huggingface_hub.utils.tqdm import disable_progress_bars
+
+    if HF_HUB_DISABLE_PROGRESS_BARS is None:
+        disable_progress_bars()
     return HfApi()
 
 
@@ -54,12 +61,13 @@ def is_at_hand(model: str) -> bool:
     times with pauses of 23 seconds in all. A refusal is an answer.
     """
     import httpx2
+    from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
 
     if Path(model).is_dir():
         return True
     try:
-        hub().model_info(model, timeout=WAIT)
+        HfApi().model_info(model, timeout=WAIT)
     except (HfHubHTTPError, HFValidationError):
         return False
     except (httpx2.TransportError, OfflineModeIsEnabled):
