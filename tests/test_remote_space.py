@@ -17,6 +17,7 @@ from huggingface_hub import HfApi
 
 from hub import Hub
 from hub.cli import main
+from tests.fake_cloud import Program
 from tests.remote_fixtures import REPO, live_cloud, settings, tiny
 from tests.training_fixtures import adapter_folder
 from training.checkpoints import problems
@@ -124,6 +125,25 @@ def test_status_names_what_waits_and_sleep_pauses(cloud: FakeCloud, tmp_path: Pa
     assert cloud.spaces[REPO]["stage"] == "RUNNING"
 
 
+@pytest.mark.parametrize("verb", ["status", "logs", "sleep", "files"])
+def test_the_space_and_bucket_of_hub_toml_are_meant_where_none_is_named(
+    verb: str, cloud: FakeCloud, tmp_path: Path
+) -> None:
+    cloud.hub.files[REPO] = {}
+    cloud.spaces[REPO] = {"hardware": "cpu-basic", "stage": "RUNNING"}
+    cloud.programs[REPO] = Program(log=tmp_path / "log.txt")
+    (tmp_path / "log.txt").touch()
+    Bucket(HfApi(), "team/other").create(private=True)
+    command = ["--hub", str(tmp_path), "space", verb]
+    (tmp_path / "hub.toml").write_text("")
+    refused = CliRunner().invoke(main, command)
+    assert refused.exit_code == 2
+    assert "no Space is named: give --repo ORG/NAME, or set space under" in refused.output
+    (tmp_path / "hub.toml").write_text(f'[training]\nspace = "{REPO}"\nbucket = "team/other"\n')
+    result = CliRunner().invoke(main, command)
+    assert result.exit_code == 0, result.output
+
+
 @pytest.mark.slow
 def test_a_space_gives_itself_a_run_without_deploying_or_restarting_itself(
     cloud: FakeCloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -164,8 +184,6 @@ def test_files_rescues_and_registers_what_is_whole_and_names_what_is_not(
 
 
 def test_the_log_of_a_space_is_shown(cloud: FakeCloud, tmp_path: Path) -> None:
-    from tests.fake_cloud import Program
-
     log = tmp_path / "log.txt"
     log.write_text("step 1\nstep 2\n")
     cloud.programs[REPO] = Program(log=log)
