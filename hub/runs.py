@@ -295,6 +295,7 @@ class Runs:
             try:
                 taken.append(registry.take(adapter, name=record.name, run=path.parent.name))
                 changed = {"adapter": taken[-1].reference, "refused": ""}
+                self._note_pushed(path.parent, taken[-1], registry)
             except HubError as error:
                 changed = {"refused": str(error)}
             write_record(path.parent, Record(**asdict(record) | changed))
@@ -395,6 +396,15 @@ class Runs:
             self._spawn(folder, "training.remote", str(folder), *stopping)
             if stopping:
                 _note_asked(folder)
+
+    def _note_pushed(self, folder: Path, adapter: Adapter, registry: Registry) -> None:
+        """A remote run is done only once its adapter is in the repository that it was given."""
+        from training.remote.run import load
+
+        with _as_hub_errors():
+            remote = load(folder)
+        if remote and remote.ended == "done" and remote.push_to:
+            registry.note_pushed(adapter, remote.push_to)
 
     def push(self, repository: str, *, private: bool = True) -> Sequence[str]:
         """Send the newest checkpoint of each run here that has not ended well, where it is not

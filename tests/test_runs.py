@@ -21,12 +21,14 @@ from hub.config import Training
 from hub.errors import HubError
 from hub.run import ASKED, RECORD
 from hub.runs import Runs
+from hub.serving.pushing import to_push
 from hub.serving.registry import Registry
 from hub.terminal.training import Curve, plot, screen
 from tests.training_fixtures import adapter_folder, rows, write_rows
 from training.errors import TrainingError
 from training.output import alone, is_locked
 from training.process import FILE, Process, noted
+from training.remote import RemoteRun
 from training.runlog import RunLog, read_log
 
 RUN = "20261129-101500-scratch-tiny"
@@ -192,6 +194,21 @@ def test_a_finished_adapter_is_taken_once_whoever_watched(runs: Runs, folder: Pa
     assert (taken.reference, taken.run) == ("team@0.1.0", RUN)
     assert runs.collect(registry) == []
     assert (runs.get(RUN).state, runs.get(RUN).adapter) == ("done", "team@0.1.0")
+
+
+@pytest.mark.parametrize(("ended", "waiting"), [("done", 0), ("stopped", 1)])
+def test_what_a_remote_run_pushed_itself_does_not_wait_to_be_pushed(
+    ended: str, waiting: int, runs: Runs, folder: Path
+) -> None:
+    registry = Registry.open(runs.folder.parent / "adapters")
+    adapter_folder(folder / "adapter")
+    RemoteRun(
+        run=RUN, folder=str(folder), where="job", repo="team/space", bucket="team/space-runs",
+        hardware="t4-small", push_to="team/adapters", ended=ended,
+    ).save()  # fmt: skip
+    assert len(runs.collect(registry)) == 1
+    assert len(to_push(registry, "team/adapters")) == waiting
+    assert len(to_push(registry, "team/others")) == 1
 
 
 def test_a_damaged_adapter_is_not_taken_and_its_run_says_why(runs: Runs, folder: Path) -> None:
