@@ -290,7 +290,8 @@ class Runs:
             except HubError:  # list() names it
                 continue
             if record.adapter or not adapter.is_dir():
-                self._follow_remote(path.parent)
+                with suppress(HubError):  # resume() says what is wrong with its note
+                    self._follow_remote(path.parent)
                 continue
             try:
                 taken.append(registry.take(adapter, name=record.name, run=path.parent.name))
@@ -399,12 +400,13 @@ class Runs:
 
     def _note_pushed(self, folder: Path, adapter: Adapter, registry: Registry) -> None:
         """A remote run is done only once its adapter is in the repository that it was given."""
+        from training.errors import TrainingError
         from training.remote.run import load
 
-        with _as_hub_errors():
+        with suppress(TrainingError):  # unknown: `adapters push` asks the repository
             remote = load(folder)
-        if remote and remote.ended == "done" and remote.push_to:
-            registry.note_pushed(adapter, remote.push_to)
+            if remote and remote.ended == "done" and remote.push_to:
+                registry.note_pushed(adapter, remote.push_to)
 
     def push(self, repository: str, *, private: bool = True) -> Sequence[str]:
         """Send the newest checkpoint of each run here that has not ended well, where it is not

@@ -245,6 +245,15 @@ def test_a_run_whose_record_is_damaged_is_listed_so_and_hides_no_other(
         runs.resume()
 
 
+def test_a_damaged_note_of_where_a_run_went_holds_up_no_other(runs: Runs, folder: Path) -> None:
+    registry = Registry.open(runs.folder.parent / "adapters")
+    (folder / "remote.json").write_text("")
+    assert runs.collect(registry) == []
+    adapter_folder(folder / "adapter")
+    assert [adapter.run for adapter in runs.collect(registry)] == [RUN]
+    assert [run.state for run in runs.list()] == ["done"]
+
+
 def test_settings_that_cannot_be_used_are_named_all_at_once(runs: Runs, tmp_path: Path) -> None:
     wrong = ["train.epoch=1", "lora.r=0", "base=somewhere"]
     with pytest.raises(HubError) as caught:
