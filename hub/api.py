@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -660,6 +661,27 @@ class Hub:
         from hub.serving.pushing import verify_remote
 
         return verify_remote(self.adapters, self._repository(repository), reference=reference)
+
+    def ways_to_mend(self, found: dict[str, Sequence[str]]) -> dict[str, str]:
+        """The command that puts each damaged adapter right, where a whole copy is known: its
+        run's, else that on the Hub.
+
+        Args:
+            found: What is wrong with each, as :meth:`verify_adapters` says.
+        """
+        from hub.serving.folder import damage
+
+        ways = {}
+        for adapter in self.adapters.list():
+            if not found.get(adapter.reference):
+                continue
+            copy = self._runs().folder / Path(adapter.run).name / "adapter"
+            if not damage(copy, adapter.digest):
+                place = shlex.quote(str(copy))
+                ways[adapter.reference] = f"patternhub adapters take {place} --name {adapter.name}"
+            elif repositories := self.adapters.repositories(adapter):
+                ways[adapter.reference] = f"patternhub adapters pull {repositories[0]}"
+        return ways
 
     def export_adapter(
         self, reference: str, out: str | Path, *, form: str, base: str = ""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -93,6 +95,51 @@ def test_only_a_changed_adapter_fails_to_verify(filled: Hub) -> None:
         "team@0.1.1: template.json is not what was saved",
     ]
     assert adapters(filled, "verify", "team@0.1.0").exit_code == 0
+
+
+def spoil(hub: Hub) -> None:
+    registry = hub.adapters
+    (registry.path(registry.get("team@0.1.1")) / "template.json").write_text("{}")
+
+
+def way_out(hub: Hub) -> list[str]:
+    """What a failed verification says to do, and that doing it succeeds."""
+    result = adapters(hub, "verify")
+    assert result.exit_code == 1
+    (line,) = (line for line in result.output.splitlines() if "put it right with" in line)
+    command = shlex.split(line.partition("patternhub adapters ")[2])
+    assert adapters(hub, *command).exit_code == 0
+    assert adapters(hub, "verify").exit_code == 0
+    return command
+
+
+def test_a_damaged_adapter_that_its_run_still_has_is_put_right_as_verify_says(
+    filled: Hub, tmp_path: Path
+) -> None:
+    left = filled.workspace.store_folder / "runs/r-1/adapter"
+    shutil.copytree(tmp_path / "2", left)
+    spoil(filled)
+    assert way_out(filled) == ["take", str(left), "--name", "team"]
+
+
+def test_a_damaged_adapter_that_the_hub_has_is_put_right_as_verify_says(
+    filled: Hub,
+    server: FakeHub,  # noqa: F811
+) -> None:
+    assert adapters(filled, "push", "--repo", REPOSITORY).exit_code == 0
+    spoil(filled)
+    assert way_out(filled) == ["pull", REPOSITORY]
+
+
+def test_a_file_that_was_added_is_damage_too(filled: Hub, tmp_path: Path) -> None:
+    registry = filled.adapters
+    evil = registry.path(registry.get("team@0.1.1")) / "base/evil.py"
+    evil.parent.mkdir()
+    evil.touch()
+    assert "team@0.1.1: base/evil.py was added: delete it" in adapters(filled, "verify").output
+    assert adapters(filled, "take", str(tmp_path / "2"), "--name", "team").exit_code == 0
+    assert not evil.exists()
+    assert adapters(filled, "verify").exit_code == 0
 
 
 def test_promoting_needs_the_gate_or_a_reason_and_can_be_rolled_back(filled: Hub) -> None:

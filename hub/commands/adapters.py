@@ -104,7 +104,7 @@ def verify(
     if as_json:
         print_json(found)
     else:
-        click.echo(verified_text(found))
+        click.echo(verified_text(found, {} if remote else hub.ways_to_mend(found)))
     sys.exit(1 if any(found.values()) else 0)
 
 

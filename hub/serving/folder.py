@@ -78,7 +78,14 @@ def damage(folder: Path, digest: str) -> list[str]:
         return [str(error)]
     if digest_of(files) != digest:
         return [f"{MANIFEST} is not what was saved"]
-    return problems(folder, files)
+    return [*problems(folder, files), *_added(folder, files)]
+
+
+def _added(folder: Path, files: dict[str, str]) -> list[str]:
+    """What lies there and was never saved: whoever loads the folder might run it."""
+    found = (path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
+    names = {path.relative_to(folder).as_posix() for path in found}
+    return [f"{name} was added: delete it" for name in sorted(names - {*files, MANIFEST, TAKEN})]
 
 
 def origin(folder: Path) -> dict[str, Any]:

@@ -120,7 +120,7 @@ def verify_remote(
 
 
 def pull(registry: Registry, repository: str) -> list[Adapter]:
-    """Take in what a repository has and the registry has not, each verified by its digests.
+    """Take in what a repository has and the registry has not whole, each verified by its digests.
 
     An adapter may also lie in the repository's root, as a remote run leaves it.
 
@@ -136,8 +136,9 @@ def pull(registry: Registry, repository: str) -> list[Adapter]:
         folders = _folders(api, repository, revision)
     if not folders:
         raise HubError(f"{repository} has no adapter: no folder of it has a {MANIFEST}")
-    known = {adapter.digest for adapter in registry.list()}
-    shown = {digest[:SHOWN] for digest in known}
+    digests = [adapter.digest for adapter in registry.list()]
+    whole = {digest for digest in digests if not damage(registry.folder / digest, digest)}
+    shown = {digest[:SHOWN] for digest in whole}
     taken = []
     for folder, files in sorted(folders.items()):
         if folder.rpartition("-")[2] in shown:
@@ -155,7 +156,7 @@ def pull(registry: Registry, repository: str) -> list[Adapter]:
         finally:  # what is not as it was saved would be found again by the next pull
             shutil.rmtree(partial)
         registry.note_pushed(adapter, repository)
-        if adapter.digest not in known:
+        if adapter.digest not in whole:
             taken.append(adapter)
     return taken
 

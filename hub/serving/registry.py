@@ -216,6 +216,11 @@ class Registry:
         query = "SELECT digest FROM push WHERE repository = ?"
         return {digest for (digest,) in self._rows(query, (repository,))}
 
+    def repositories(self, adapter: Adapter) -> Sequence[str]:
+        """Where on the Hub an adapter is, the last push first."""
+        query = "SELECT repository FROM push WHERE digest = ? ORDER BY at DESC"
+        return [repository for (repository,) in self._rows(query, (adapter.digest,))]
+
     def note_pushed(self, adapter: Adapter, repository: str) -> None:
         """Remember that a repository on the Hub has an adapter."""
         with self._changing() as db:

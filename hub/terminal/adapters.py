@@ -54,12 +54,13 @@ def adapter_text(adapter: Adapter, path: Path, promotions: Sequence[dict[str, An
     return "\n".join(map(one_line, lines))
 
 
-def verified_text(found: dict[str, Sequence[str]]) -> str:
-    """A line for each adapter."""
-    lines = [
-        f"{reference}: {'; '.join(wrong) if wrong else 'every digest is right'}"
-        for reference, wrong in found.items()
-    ]
+def verified_text(found: dict[str, Sequence[str]], ways_out: dict[str, str]) -> str:
+    """A line for each adapter, and the command that puts it right where there is one."""
+    lines = []
+    for reference, wrong in found.items():
+        lines.append(f"{reference}: {'; '.join(wrong) if wrong else 'every digest is right'}")
+        if reference in ways_out:
+            lines.append(f"  put it right with: {ways_out[reference]}")
     return "\n".join(map(one_line, lines)) or NONE
 
 
