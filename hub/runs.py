@@ -371,18 +371,21 @@ class Runs:
         checked: bool = False,
     ) -> None:
         """Start it on Hugging Face; a folder that notes nothing of that is no run."""
-        from training.remote import launch
+        from training.remote import launch, load
         from training.remote.run import FILE
 
+        asked = was_asked(folder)
+        # Or the new one would be stopped, as the one before was asked to.
+        (folder / ASKED).unlink(missing_ok=True)
         with _as_hub_errors():
             try:
                 name = record_of(folder).name
-                # Or the new one would be stopped, as the one before was asked to.
-                (folder / ASKED).unlink(missing_ok=True)
                 launch(config, where, self._remote(), name=name, resume=resume, checked=checked)
             finally:
                 if not (folder / FILE).exists():
                     shutil.rmtree(folder)
+                elif asked and (before := load(folder)) and before.ended:
+                    _note_asked(folder)  # nothing new began
         self._follow_remote(folder)
 
     def _follow_remote(self, folder: Path) -> None:

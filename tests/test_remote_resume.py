@@ -8,6 +8,7 @@ import pytest
 from huggingface_hub import HfApi
 
 from hub.config import Training
+from hub.errors import HubError
 from hub.run import was_asked
 from hub.runs import Runs
 from hub.serving.registry import Registry
@@ -51,6 +52,10 @@ def test_a_stopped_run_that_is_resumed_is_not_stopped_again(
     runs = Runs(tmp_path / "team/.patternhub/runs", settings)
     run = runs.start(tiny(tmp_path), where=where, checked=True)
     assert stopped(runs, run.id) == "stopped"
+    assert runs.get(run.id).state == "stopped"
+    cloud.hub.faults = [("whoami", 403)]
+    with pytest.raises(HubError, match="the Hub answers 403"):
+        runs.resume(run.id)
     assert runs.get(run.id).state == "stopped"
     again = runs.resume(run.id)
     assert again.state == "running"
