@@ -6,7 +6,7 @@ import json
 import os
 import time
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from hub.errors import HubError
@@ -155,7 +155,8 @@ def record_of(folder: Path) -> Record:
         HubError: it cannot be read.
     """
     try:
-        return Record(**json.loads((folder / RECORD).read_text(encoding="utf-8")))
+        record = Record(**json.loads((folder / RECORD).read_text(encoding="utf-8")))
+        return replace(record, created=float(record.created))
     except (OSError, ValueError, TypeError) as error:
         form = json.dumps(asdict(Record(name="team", preset="", created=0.0)))
         raise HubError(

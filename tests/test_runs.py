@@ -224,7 +224,16 @@ def test_a_damaged_adapter_is_not_taken_and_its_run_says_why(runs: Runs, folder:
     assert runs.get(RUN).state == "done"
 
 
-@pytest.mark.parametrize("text", ["", "[]", "\x00garbage", '{"name": "team"}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "\x00garbage",
+        '{"name": "team"}',
+        '{"name": "team", "preset": "", "created": "once"}',
+    ],
+)
 def test_a_run_whose_record_is_damaged_is_listed_so_and_hides_no_other(
     text: str, runs: Runs, folder: Path
 ) -> None:
