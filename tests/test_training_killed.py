@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import random
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,8 @@ def test_after_kills_at_random_moments_no_weight_differs_and_no_adapter_is_lost(
             child.kill()
             child.join()
             kills += 1
+            if (output / "adapter").is_dir():  # on its way out: there is nothing to go on with
+                break
             before = max((e["step"] for e in read_log(output) if e["event"] == "step"), default=0)
             seen = len(read_log(output))
             child = start(output, True)
@@ -87,7 +90,7 @@ def test_after_kills_at_random_moments_no_weight_differs_and_no_adapter_is_lost(
             goes_on = [e["step"] for e in read_log(output)[seen:] if e["event"] == "resume"]
             recomputed.append(before - (goes_on[0] if goes_on else 0))
         child.join()
-        assert child.exitcode == 0
+        assert child.exitcode in {0, -signal.SIGKILL}
         assert problems(output / "adapter") == []
         found = load_file(output / "adapter/adapter_model.safetensors")
         assert found.keys() == expected.keys()

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from training.config import load_config, presets, setting
 from training.errors import TrainingError
 from training.hardware import steady_memory
-from training.processes import is_first
+from training.processes import is_first, leave
 from training.runlog import FAILED, RunLog, line_of
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         finally:
             if pusher:
                 pusher.close()
+            leave()
     except TrainingError as error:
         print(error, file=sys.stderr)
         return 1

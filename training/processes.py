@@ -51,6 +51,15 @@ def any_of(asked: bool) -> bool:
     return bool(told.item())
 
 
+def leave() -> None:
+    """End what connects the processes; else its threads may abort one that exits."""
+    if count() > 1:
+        import torch
+
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
+
+
 def _state() -> Any:
     """Accelerate's, on the device that the trainer will ask for."""
     import torch
