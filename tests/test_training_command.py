@@ -9,10 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.training_fixtures import rows, write_rows
 from training import hardware
 from training.__main__ import main
+from training.config import load_config, setting
 from training.runlog import read_log
 
 
@@ -113,8 +115,15 @@ def test_a_run_tries_what_a_dry_run_tries_and_starts_without_that_only_when_told
     assert main(command(dataset, tmp_path, *options, *huge)) == 1
     assert "FAIL memory" in capsys.readouterr().out
     assert not (tmp_path / "run").exists()
-    (tmp_path / "begun/run").mkdir(parents=True)  # as the hub makes it, and reads its log
-    assert main(command(dataset, tmp_path / "begun", *options, *huge)) == 1
+    begun = tmp_path / "begun/run"  # as the hub makes it, and reads its log
+    begun.mkdir(parents=True)
+    assert main(command(dataset, begun.parent, *options, *huge)) == 1
+    assert not list(begun.iterdir())  # any folder may be there; only a run's gets a log
+    places = {"dataset": str(dataset), "output": str(begun), "train.batch_size": 1000000}
+    given = places | dict(map(setting, tiny))
+    noted = yaml.safe_dump(load_config("scratch-tiny", given).model_dump(), sort_keys=False)
+    (begun / "config.yaml").write_text(noted)
+    assert main(command(dataset, begun.parent, *options, *huge)) == 1
     (event,) = read_log(tmp_path / "begun/run")
     assert (event["event"], event["reason"].split(":")[0]) == ("failed", "memory")
     capsys.readouterr()

@@ -81,6 +81,20 @@ def test_damaged_settings_end_a_resume_with_a_sentence(content: bytes, run: Path
         check_output(config, run, resume=True)
 
 
+@pytest.mark.parametrize("name", ["MANIFEST.json", "adapter_model.safetensors"])
+def test_an_adapter_of_another_program_stays_and_a_damaged_one_of_a_run_is_made_again(
+    name: str, run: Path
+) -> None:
+    (run / "adapter").mkdir()
+    (run / "adapter" / name).write_text("damaged, or of another program")
+    config = settings(run.parent)
+    if name == "MANIFEST.json":
+        check_place(config)
+    else:
+        with pytest.raises(TrainingError, match="run/adapter is not what a run has made"):
+            check_place(config)
+
+
 def test_a_file_in_place_of_the_checkpoints_is_named(run: Path) -> None:
     (run / "checkpoints").write_text("x")
     with pytest.raises(TrainingError, match="run/checkpoints is not what a run has made"):
@@ -94,7 +108,21 @@ def test_a_place_where_another_process_trains_is_said_to_be_taken(run: Path) -> 
     check_place(config)
 
 
-@pytest.mark.parametrize("line", ["[]", "3", "null", '{"step": 1}', "{", "[" * 100_000])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "[]",
+        "3",
+        "null",
+        '{"step": 1}',
+        "{",
+        "[" * 100_000,
+        '{"event": 5}',
+        '{"event": "failed"}',
+        '{"event": "data", "name": "train.jsonl"}',
+        '{"event": "step", "step": "a", "steps": null, "loss": []}',
+    ],
+)
 def test_a_line_of_the_log_that_is_no_event_is_passed_over(line: str, run: Path) -> None:
     RunLog(run)("start")
     with (run / FILE).open("a") as file:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from training.config import load_config, presets, setting
 from training.errors import TrainingError
 from training.hardware import steady_memory
+from training.output import CONFIG
 from training.processes import is_first, leave
 from training.runlog import FAILED, RunLog, line_of
 
@@ -54,7 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             and (wrong := _failed(preflight(config)))
         ):
             output = Path(config.output)
-            if output.is_dir() and "output" not in wrong:  # whoever started it reads why there
+            # Whoever made a run's folder and started it reads there why.
+            if (output / CONFIG).is_file() and "output" not in wrong:
                 RunLog(output)(FAILED, reason="; ".join(map(": ".join, wrong.items())))
             return 1
         pusher = _pusher(config.output, asked.push_to)

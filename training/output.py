@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from training.config import Config
 
 ADAPTER, CHECKPOINTS, BASE, CONFIG = "adapter", "checkpoints", "base", "config.yaml"
+ORIGIN = "training.json"  # in an adapter: what it was made from
 INTERRUPTED = "interrupted"
 # What a resumed run may set otherwise: its weights do not depend on it.
 FREE = frozenset({"output", "dataset", "train.keep", "train.log_steps", "train.out_of_memory"})
@@ -182,11 +183,13 @@ def _refuse_what_is_not_ours(config: Config, output: Path) -> None:
     Raises:
         TrainingError: something else has one of the names that a run's files have.
     """
-    base, noted = output / BASE, output / CONFIG
+    base, noted, adapter = output / BASE, output / CONFIG, output / ADAPTER
     ours = not noted.exists() or (output / FILE).exists() or _noted(noted) == config.model_dump()
     wrong = [] if ours else [noted]
     if config.scratch and base.exists() and not (base / MANIFEST).is_file():
         wrong.append(base)
+    if adapter.exists() and not any((adapter / name).is_file() for name in (MANIFEST, ORIGIN)):
+        wrong.append(adapter)
     wrong += [p for p in [output / CHECKPOINTS] if p.exists() and not p.is_dir()]
     if wrong:
         raise TrainingError(f"{wrong[0]} is not what a run has made: name another output")

@@ -24,6 +24,17 @@ if TYPE_CHECKING:
 
 FILE = "run.jsonl"
 FAILED = "failed"
+TEXTS = frozenset({"reason", "name", "sha256"})
+FIELDS = {
+    "base": ("step", "steps", "loss"),
+    "step": ("step", "steps", "loss"),
+    "evaluation": ("step", "loss"),
+    "resume": ("step",),
+    "save": ("step",),
+    "data": ("name", "sha256"),
+    "stop": ("reason",),
+    FAILED: ("reason",),
+}
 
 
 class RunLog:
@@ -103,6 +114,16 @@ def read_log(folder: Path) -> list[Event]:
             event = json.loads(line)
         except (ValueError, RecursionError):
             continue
-        if isinstance(event, dict) and "event" in event:
+        if _is_whole(event):
             events.append(event)
     return events
+
+
+def _is_whole(event: Any) -> bool:
+    """Whether it is an event, with the fields that its readers ask for."""
+    if not isinstance(event, dict) or not isinstance(event.get("event"), str):
+        return False
+    return all(
+        isinstance(event.get(name), str if name in TEXTS else int | float)
+        for name in FIELDS.get(event["event"], ())
+    )

@@ -39,6 +39,7 @@ from training.output import (
     BASE,
     CHECKPOINTS,
     INTERRUPTED,
+    ORIGIN,
     alone,
     begin,
     signals,
@@ -325,7 +326,7 @@ def _place(
         shutil.copytree(base, partial / BASE, ignore=shutil.ignore_patterns(MANIFEST))
         base = f"scratch-{name}"
     text = json.dumps(made_from | {"base": base}, ensure_ascii=False, indent=2) + "\n"
-    (partial / "training.json").write_text(text, encoding="utf-8")
+    (partial / ORIGIN).write_text(text, encoding="utf-8")
     publish(partial, output / ADAPTER)
     return sum(f.stat().st_size for f in (output / ADAPTER).glob("adapter_model*"))
 
