@@ -264,6 +264,6 @@ def test_a_busy_space_is_not_interrupted(cloud: FakeCloud, tmp_path: Path) -> No
 
 def test_a_log_that_is_longer_there_comes_here(cloud: FakeCloud, launched: RemoteRun) -> None:
     bucket = Bucket(HfApi(), BUCKET)
-    bucket.write({"runs/run-1/run.jsonl": b'{"time": 1, "event": "step", "step": 1, "steps": 3, "loss": 1.5}\n'})
+    bucket.write({"runs/run-1/run.jsonl": b'{"time": 1, "event": "resume", "step": 1}\n'})
     assert fetch(launched) is None
     assert [event["step"] for event in read_log(Path(launched.folder))] == [1]
