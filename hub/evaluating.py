@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from hub.answering.arms import ARMS
 from hub.errors import HubError
-from hub.serving.folder import digest_of, listed
+from hub.serving.folder import ORIGIN, digest_of, listed
 from hub.serving.gate import decide
 from hub.serving.scorers import scorers_of
 from hub.types import Message
@@ -198,7 +198,7 @@ def check_unseen(path: Path, adapter: Path) -> None:
     from training.checkpoints import digest
 
     try:
-        made = json.loads((adapter / "training.json").read_text(encoding="utf-8"))
+        made = json.loads((adapter / ORIGIN).read_text(encoding="utf-8"))
         learned = {part["sha256"] for part in made["data"][:1]}  # the next is validated by
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise HubError(f"{adapter} does not say what it was trained on: {error}") from error

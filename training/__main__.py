@@ -48,11 +48,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if asked.dry_run:
             checks = preflight(config, steps=asked.measure, price=asked.price)
-            return 1 if _failed(checks) else 0
+            return 1 if _report(checks) else 0
         if (
             is_first()
             and not (asked.resume or asked.no_checks)
-            and (wrong := _failed(preflight(config)))
+            and (wrong := _report(preflight(config)))
         ):
             output = Path(config.output)
             # Whoever made a run's folder and started it reads there why.
@@ -158,7 +158,7 @@ def _quiet() -> None:
     disable_progress_bars()
 
 
-def _failed(checks: Sequence[Check]) -> dict[str, str]:
+def _report(checks: Sequence[Check]) -> dict[str, str]:
     """Print all checks; those that failed, with their reasons."""
     for check in checks:
         print(check, flush=True)

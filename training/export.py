@@ -24,6 +24,7 @@ from training.data import alpaca_messages, kind_of
 from training.errors import TrainingError
 from training.go_template import begin_token, go_template
 from training.hugging_face import is_at_hand
+from training.output import ORIGIN
 from training.prepare import load_tokenizer
 from training.template import read_template
 
@@ -65,7 +66,7 @@ def export(adapter: Path, out: Path, *, form: str, base: str = "") -> Exported:
     """
     if out.exists():
         raise TrainingError(f"{out} is there already: name another folder")
-    made = json.loads((adapter / "training.json").read_text(encoding="utf-8"))
+    made = json.loads((adapter / ORIGIN).read_text(encoding="utf-8"))
     partial = out.with_name(f".{out.name}")
     try:
         shutil.rmtree(partial, ignore_errors=True)

@@ -167,7 +167,7 @@ def check_place(config: Config) -> None:
         TrainingError: it could not; says why.
     """
     output = Path(config.output)
-    there = next(folder for folder in (output, *output.absolute().parents) if folder.exists())
+    there = nearest(output)
     if not there.is_dir():
         raise TrainingError(f"{there} is a file: name another output than {output}")
     if not os.access(there, os.W_OK | os.X_OK):
@@ -175,6 +175,11 @@ def check_place(config: Config) -> None:
     if is_locked(output):
         raise TrainingError(_busy(output))
     check_output(config, output, resume=False)
+
+
+def nearest(folder: Path) -> Path:
+    """The folder, or the first above it that is there."""
+    return next(path for path in (folder, *folder.absolute().parents) if path.exists())
 
 
 def _refuse_what_is_not_ours(config: Config, output: Path) -> None:

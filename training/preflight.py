@@ -12,7 +12,7 @@ from training.data import TokenReport, tokenize
 from training.errors import TrainingError
 from training.hugging_face import is_here
 from training.memory import BYTES, Memory, adapter_bytes, estimate
-from training.output import check_place
+from training.output import check_place, nearest
 from training.prepare import (
     architecture_of,
     check_architecture,
@@ -156,10 +156,9 @@ def _download(architecture: Any) -> Check:
 
 def _room(name: str, size: int, folder: Path) -> Check:
     """Whether so many bytes are free where a folder is, or will be."""
-    while not folder.exists():
-        folder = folder.parent
-    free = shutil.disk_usage(folder).free
-    detail = f"needs about {size / 1e6:.0f} MB in {folder}; {free / 1e6:.0f} MB are free"
+    there = nearest(folder)
+    free = shutil.disk_usage(there).free
+    detail = f"needs about {size / 1e6:.0f} MB in {there}; {free / 1e6:.0f} MB are free"
     return Check(name, size <= free, detail)
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from training import hardware
 from training.checkpoints import problems
 from training.data import tokenize
@@ -211,7 +213,9 @@ def _check_loadable(base: str, architecture: Any) -> None:
     try:
         quantizer = AutoHfQuantizer.from_config(architecture.quantization_config)
         quantizer.validate_environment(device_map=None)
-    except (ImportError, ValueError, RuntimeError, TypeError) as error:
+    except (RuntimeError, ValueError):  # of hardware: not asked where it only starts from here
+        return
+    except ImportError as error:
         raise TrainingError(
             f"the base {base!r} is quantised, and cannot be loaded here: "
             f"{str(error).strip().splitlines()[0]}. Name the base that it was made from"
@@ -263,7 +267,7 @@ def beyond_context(sequences: list[Sequence], architecture: Any) -> str:
 
 def beyond_words(sequences: list[Sequence], architecture: Any) -> str:
     """Whether the tokenizer makes tokens that the base has no vectors for; empty: it does not."""
-    most = max((int(max(s.input_ids)) for s in sequences if len(s.input_ids)), default=0)
+    most = max((int(np.max(s.input_ids)) for s in sequences if len(s.input_ids)), default=0)
     words = architecture.get_text_config().vocab_size
     if most < words:
         return ""

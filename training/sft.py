@@ -153,7 +153,7 @@ def _attempt(config: Config, prepared: Prepared, log: RunLog, stop: Stop) -> int
             return step_of(start)
     try:
         trainer = trainer_of(config, prepared, log, stop)
-    except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
         raise TrainingError(f"the base {prepared.base} cannot be trained so: {error}") from error
     stop.stepping = True
     try:
